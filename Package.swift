@@ -1,0 +1,134 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The executables and the test runner carry the kit and let loaded modules bind to it; the run-time
+/// path makes the staged tree (`bin/`, `lib/buildos/`) relocatable.
+let carriesKitForModules: [LinkerSetting] = [
+    .unsafeFlags([
+        "-Xlinker", "--export-dynamic",
+        "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib/buildos",
+    ])
+]
+
+let package = Package(
+    name: "buildos",
+    products: [
+        .library(name: "BuildOSKit", targets: ["BuildOSKit"]),
+        .library(name: "BuildOSKitShared", type: .dynamic, targets: ["BuildOSKit"]),
+        .library(name: "BuildOSConformance", targets: ["BuildOSConformance"]),
+        .library(name: "CurlFetcher", targets: ["CurlFetcher"]),
+        .library(name: "TFTPStore", targets: ["TFTPStore"]),
+        .library(name: "LocalTransport", targets: ["LocalTransport"]),
+        .library(name: "BtrfsStorage", targets: ["BtrfsStorage"]),
+        // The C shims are products because the module package builds the backends from their sources.
+        .library(name: "CCurl", targets: ["CCurl"]),
+        .library(name: "CCrypto", targets: ["CCrypto"]),
+        .library(name: "CBtrfsUtil", targets: ["CBtrfsUtil"]),
+        .executable(name: "buildosctl", targets: ["buildosctl"]),
+        .executable(name: "buildosd", targets: ["buildosd"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(
+            name: "BuildOSKit",
+            dependencies: [
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: swift
+        ),
+        .target(name: "BuildOSConformance", dependencies: ["BuildOSKit"], swiftSettings: swift),
+
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CCrypto", linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "CBtrfsUtil", linkerSettings: [.linkedLibrary("btrfsutil")]),
+
+        .target(
+            name: "CurlFetcher",
+            dependencies: ["BuildOSKit", "CCurl", "CCrypto"],
+            path: "Sources/Backends/CurlFetcher",
+            swiftSettings: swift
+        ),
+        .target(
+            name: "TFTPStore",
+            dependencies: ["BuildOSKit"],
+            path: "Sources/Backends/TFTPStore",
+            swiftSettings: swift
+        ),
+        .target(
+            name: "LocalTransport",
+            dependencies: ["BuildOSKit", .product(name: "Subprocess", package: "swift-subprocess")],
+            path: "Sources/Backends/LocalTransport",
+            swiftSettings: swift
+        ),
+        .target(
+            name: "BtrfsStorage",
+            dependencies: ["BuildOSKit", "CBtrfsUtil"],
+            path: "Sources/Backends/BtrfsStorage",
+            swiftSettings: swift
+        ),
+
+        .target(
+            name: "BuildOSCommands",
+            dependencies: [
+                "BuildOSKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swift
+        ),
+        .target(
+            name: "BuildOSDaemon",
+            dependencies: [
+                "BuildOSKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: swift
+        ),
+        .executableTarget(
+            name: "buildosctl",
+            dependencies: ["BuildOSCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swift,
+            linkerSettings: carriesKitForModules
+        ),
+        .executableTarget(
+            name: "buildosd",
+            dependencies: ["BuildOSDaemon", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swift,
+            linkerSettings: carriesKitForModules
+        ),
+
+        .target(name: "TestSupport", dependencies: ["BuildOSKit"], path: "Tests/TestSupport", swiftSettings: swift),
+        .testTarget(
+            name: "BuildOSKitTests",
+            dependencies: ["BuildOSKit", "BuildOSCommands", "BuildOSDaemon", "TestSupport"],
+            swiftSettings: swift
+        ),
+        .testTarget(
+            name: "BackendConformance",
+            dependencies: [
+                "BuildOSKit", "BuildOSConformance", "TestSupport",
+                "CurlFetcher", "TFTPStore", "LocalTransport", "BtrfsStorage",
+            ],
+            swiftSettings: swift,
+            linkerSettings: carriesKitForModules
+        ),
+        .testTarget(
+            name: "EndToEnd",
+            dependencies: ["BuildOSKit", "LocalTransport", "TestSupport"],
+            swiftSettings: swift
+        ),
+    ]
+)

@@ -1,0 +1,190 @@
+import BuildOSKit
+import Glibc
+import Subprocess
+import Synchronization
+
+/// One run of one command: its process, the session it leads, the pumps of its output.
+final class CommandSession: Sendable {
+    let command: Command
+    /// Whether it stays in the terminal's foreground group, so that it can read from the operator.
+    private let isForeground: Bool
+    private let processID = Mutex<pid_t?>(nil)
+
+    init(_ command: Command, isForeground: Bool) {
+        self.command = command
+        self.isForeground = isForeground
+    }
+
+    func run(input: CommandInput, output: CommandOutput, error: CommandOutput) async throws -> CommandResult {
+        switch input {
+        case .bytes(let bytes):
+            return try await run(subprocessInput: .array(bytes), output: output, error: error)
+        case .none:
+            return try await run(subprocessInput: .none, output: output, error: error)
+        case .inherited:
+            return try await run(subprocessInput: .currentStandardInput, output: output, error: error)
+        case .file(let path):
+            let descriptor = try open(path, .readOnly)
+            return try await run(
+                subprocessInput: .fileDescriptor(descriptor, closeAfterSpawningProcess: true),
+                output: output,
+                error: error
+            )
+        }
+    }
+
+    private func run<Input: InputProtocol>(
+        subprocessInput: Input,
+        output: CommandOutput,
+        error: CommandOutput
+    ) async throws -> CommandResult {
+        if let outputDescriptor = try output.descriptor(standard: 1),
+            let errorDescriptor = try error.descriptor(standard: 2)
+        {
+            let result = try await Subprocess.run(
+                configuration,
+                input: subprocessInput,
+                output: .fileDescriptor(outputDescriptor, closeAfterSpawningProcess: true),
+                error: .fileDescriptor(errorDescriptor, closeAfterSpawningProcess: true)
+            ) { execution in
+                self.started(execution.processIdentifier.value)
+            }
+            return CommandResult(status: CommandStatus(result.terminationStatus))
+        }
+        let result = try await Subprocess.run(
+            configuration,
+            input: subprocessInput,
+            output: .sequence,
+            error: .sequence
+        ) { execution in
+            self.started(execution.processIdentifier.value)
+            async let outputBytes = self.pump(execution.standardOutput, to: output, standard: 1)
+            async let errorBytes = self.pump(execution.standardError, to: error, standard: 2)
+            return try await (outputBytes, errorBytes)
+        }
+        return CommandResult(
+            status: CommandStatus(result.terminationStatus),
+            output: result.closureResult.0,
+            error: result.closureResult.1
+        )
+    }
+
+    private func pump(
+        _ chunks: SubprocessOutputSequence,
+        to destination: CommandOutput,
+        standard: Int32
+    ) async throws -> [UInt8] {
+        var collected: [UInt8] = []
+        var lines = LineSplitter()
+        let descriptor = try destination.descriptor(standard: standard)
+        defer { if let descriptor { try? descriptor.close() } }
+        for try await chunk in chunks {
+            try chunk.withUnsafeBytes { bytes in
+                switch destination {
+                case .discarded: break
+                case .collected(let limit):
+                    guard collected.count + bytes.count <= limit else {
+                        throw TransportError(.tooMuchOutput(limit: limit), command: command)
+                    }
+                    collected.append(contentsOf: bytes)
+                case .lines(let handler): lines.feed(bytes, handler)
+                case .appended, .inherited: try descriptor?.writeAll(bytes)
+                }
+            }
+        }
+        if case .lines(let handler) = destination { lines.finish(handler) }
+        return collected
+    }
+
+    private var configuration: Configuration {
+        var options = PlatformOptions()
+        options.createSession = !isForeground
+        options.teardownSequence = [
+            .send(
+                signal: .terminate,
+                toProcessGroup: !isForeground,
+                allowedDurationToNextStep: LocalTransport.grace
+            )
+        ]
+        var changes: [Environment.Key: String?] = [:]
+        for (name, value) in command.environment {
+            if let key = Environment.Key(rawValue: name) { changes.updateValue(value, forKey: key) }
+        }
+        return Configuration(
+            executable: command.executable.contains("/")
+                ? .path(FilePath(command.executable)) : .name(command.executable),
+            arguments: Arguments(command.arguments),
+            environment: .inherit.updating(changes),
+            workingDirectory: command.workingDirectory,
+            platformOptions: options
+        )
+    }
+
+    private func started(_ process: pid_t) { processID.withLock { $0 = process } }
+
+    /// Kills whatever is left of the session that the command led.
+    func killRemains() {
+        guard !isForeground, let session = processID.withLock({ $0 }) else { return }
+        for _ in 0..<20 {
+            let members = SessionMembers.of(session)
+            if members.isEmpty { return }
+            for member in members { kill(member, SIGKILL) }
+            usleep(5_000)
+        }
+    }
+
+    func translate(_ error: any Error) -> TransportError {
+        if let error = error as? TransportError { return error }
+        guard let error = error as? SubprocessError else {
+            return TransportError(.inputOutput, command: command, detail: "\(error)")
+        }
+        let detail = error.underlyingError.map { "\($0)" } ?? ""
+        return switch error.code {
+        case .executableNotFound: TransportError(.commandNotFound, command: command)
+        case .spawnFailed: TransportError(.cannotStart, command: command, detail: detail)
+        case .failedToChangeWorkingDirectory:
+            TransportError(
+                .cannotStart,
+                command: command,
+                detail: "no working directory \(command.workingDirectory?.string ?? "")"
+            )
+        default: TransportError(.inputOutput, command: command, detail: "\(error)")
+        }
+    }
+
+    private func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws -> FileDescriptor {
+        do {
+            return try FileDescriptor.open(path, mode, options: .closeOnExec)
+        } catch {
+            throw TransportError(.inputOutput, command: command, detail: "\(path): \(error)")
+        }
+    }
+}
+
+extension CommandOutput {
+    /// A descriptor of its own to give to the process, where the output needs no reading by us.
+    fileprivate func descriptor(standard: Int32) throws -> FileDescriptor? {
+        switch self {
+        case .collected, .lines: nil
+        case .discarded: try FileDescriptor.open("/dev/null", .writeOnly, options: .closeOnExec)
+        case .appended(let path):
+            try FileDescriptor.open(
+                path,
+                .writeOnly,
+                options: [.append, .create, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupRead, .otherRead]
+            )
+        case .inherited: try FileDescriptor(rawValue: standard).duplicate()
+        }
+    }
+}
+
+extension CommandStatus {
+    fileprivate init(_ status: TerminationStatus) {
+        self =
+            switch status {
+            case .exited(let code): .exited(code)
+            case .signaled(let signal): .signalled(signal)
+            }
+    }
+}

@@ -1,0 +1,114 @@
+import BuildOSKit
+import Glibc
+import Subprocess
+import Synchronization
+
+/// Runs programs on this machine, with swift-subprocess.
+public struct LocalTransport: Transport {
+    public let capabilities = TransportCapabilities(remote: false)
+
+    /// How long a command has between SIGTERM and SIGKILL.
+    static let grace: Duration = .seconds(2)
+
+    /// Creates a transport.
+    public init() {}
+
+    public func run(
+        _ command: Command,
+        input: CommandInput,
+        output: CommandOutput,
+        error: CommandOutput,
+        timeLimit: Duration?
+    ) async throws(TransportError) -> CommandResult {
+        let session = CommandSession(command, isForeground: input.isInherited)
+        let end = await withTaskGroup(of: RunEvent.self) { group in
+            group.addTask {
+                do {
+                    return .ended(.success(try await session.run(input: input, output: output, error: error)))
+                } catch {
+                    return .ended(.failure(session.translate(error)))
+                }
+            }
+            group.addTask {
+                guard let timeLimit else {
+                    await Self.untilCancelled()
+                    return .mustStop(.cancelled)
+                }
+                do {
+                    try await Task.sleep(for: timeLimit)
+                    return .mustStop(.timedOut(timeLimit))
+                } catch {
+                    return .mustStop(.cancelled)
+                }
+            }
+            return await Self.conclude(&group, of: session)
+        }
+        return try end.get()
+    }
+
+    private enum RunEvent: Sendable {
+        case ended(Result<CommandResult, TransportError>)
+        case mustStop(TransportError.Kind)
+    }
+
+    private static func conclude(
+        _ group: inout TaskGroup<RunEvent>,
+        of session: CommandSession
+    ) async -> Result<CommandResult, TransportError> {
+        var reason: TransportError.Kind?
+        var sweeper: Task<Void, Never>?
+        defer { sweeper?.cancel() }
+        while let event = await group.next() {
+            switch event {
+            case .mustStop(let kind):
+                reason = kind
+                group.cancelAll()
+                // Children that left the command's process group may hold its output open.
+                sweeper = Task.detached {
+                    guard (try? await Task.sleep(for: grace + .milliseconds(500))) != nil else { return }
+                    session.killRemains()
+                }
+            case .ended(let result):
+                group.cancelAll()
+                if case .failure = result { session.killRemains() }
+                guard let reason else { return result }
+                session.killRemains()
+                // A command that ended by itself in the same instant has ended well.
+                if case .success(let success) = result, case .exited = success.status { return result }
+                return .failure(TransportError(reason, command: session.command))
+            }
+        }
+        return .failure(TransportError(.cancelled, command: session.command))
+    }
+
+    private static func untilCancelled() async {
+        while (try? await Task.sleep(for: .seconds(86_400))) != nil {}
+    }
+}
+
+extension CommandInput {
+    fileprivate var isInherited: Bool {
+        if case .inherited = self { true } else { false }
+    }
+}
+
+/// Offers ``LocalTransport``.
+public struct LocalTransportProvider: TransportProvider {
+    public let identity = BackendIdentity(
+        name: "local",
+        interface: .transport,
+        summary: "programs on this machine (swift-subprocess)"
+    )
+    public let capabilities = TransportCapabilities(remote: false)
+
+    /// Creates a provider.
+    public init() {}
+
+    public func preflight() async -> [PreflightFinding] {
+        access("/proc/self/stat", R_OK) == 0
+            ? []
+            : [PreflightFinding(problem: "/proc is not mounted", remedy: "mount -t proc proc /proc")]
+    }
+
+    public func makeLocalTransport() -> any Transport { LocalTransport() }
+}

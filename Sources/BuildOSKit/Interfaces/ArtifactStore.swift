@@ -1,0 +1,108 @@
+/// The name of a set of artifacts: one path component, neither hidden nor beginning with a dash.
+public struct ArtifactSetName: Sendable, Hashable, CustomStringConvertible {
+    /// The name.
+    public let description: String
+
+    /// `nil` if the text is not a single, visible path component of letters, digits, `.`, `_`, `+`, `-`.
+    public init?(_ text: String) {
+        guard let first = text.utf8.first, first != UInt8(ascii: "."), first != UInt8(ascii: "-"),
+            text.utf8.count <= 128,
+            text.utf8.allSatisfy({ byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "+"),
+                    UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            })
+        else { return nil }
+        description = text
+    }
+}
+
+/// A set that is being put together; readers do not see it.
+public struct ArtifactStaging: Sendable, Hashable {
+    /// The set it is to become.
+    public let set: ArtifactSetName
+    /// An empty directory on the store's file system, for the caller to fill.
+    public let directory: FilePath
+
+    /// Creates a description of a staging directory; for implementations.
+    public init(set: ArtifactSetName, directory: FilePath) {
+        self.set = set
+        self.directory = directory
+    }
+}
+
+/// Why a store could not do what it was asked to.
+public struct ArtifactStoreError: DiagnosableError, Hashable {
+    /// The path it concerns.
+    public let path: FilePath
+    public let cause: String
+    public let remedy: String?
+    public var subject: String { path.string }
+
+    /// Creates an error.
+    public init(path: FilePath, cause: String, remedy: String? = nil) {
+        self.path = path
+        self.cause = cause
+        self.remedy = remedy
+    }
+}
+
+/// What a store can do.
+public struct ArtifactStoreCapabilities: CapabilitySet {
+    /// Whether readers see either the whole old or the whole new set, whatever is killed when.
+    public let atomicSwitch: Bool
+    /// Protocols by which the store serves its sets itself.
+    public let serves: [String]
+
+    /// Creates capabilities.
+    public init(atomicSwitch: Bool, serves: [String]) {
+        self.atomicSwitch = atomicSwitch
+        self.serves = serves
+    }
+
+    public var listing: [Capability] {
+        [Capability("atomic-switch", atomicSwitch), Capability("serves", serves.isEmpty ? ["nothing"] : serves)]
+    }
+}
+
+/// Publishes sets of files under predictable names; a set switches from old to new whole (TOOL-3, TOOL-8).
+public protocol ArtifactStore: Sendable {
+    /// What it can do.
+    var capabilities: ArtifactStoreCapabilities { get }
+
+    /// Removes what an earlier crash left behind. Call once before anything else; safe to repeat.
+    func recover() async throws(ArtifactStoreError)
+
+    /// Makes an empty staging directory. Any earlier one of the same set is removed.
+    func begin(_ set: ArtifactSetName) async throws(ArtifactStoreError) -> ArtifactStaging
+
+    /// Makes a staged set durable and puts it in place of the published one in one step.
+    ///
+    /// - Returns: the directory under which readers find it.
+    func publish(_ staging: ArtifactStaging) async throws(ArtifactStoreError) -> FilePath
+
+    /// Removes a staging directory without publishing.
+    func abandon(_ staging: ArtifactStaging) async
+
+    /// The directory of a published set; `nil` if there is none.
+    func published(_ set: ArtifactSetName) async throws(ArtifactStoreError) -> FilePath?
+
+    /// Takes a set away from readers and deletes it. A set that isn't there is not an error.
+    func remove(_ set: ArtifactSetName) async throws(ArtifactStoreError)
+}
+
+/// Makes stores.
+public protocol ArtifactStoreProvider: BackendProvider {
+    /// What its stores can do.
+    var capabilities: ArtifactStoreCapabilities { get }
+    /// Makes a store that keeps its sets in the directory `root`, which is made if it isn't there.
+    func makeStore(root: FilePath) throws -> any ArtifactStore
+}
+
+extension ArtifactStoreProvider {
+    public var capabilityListing: [Capability] { capabilities.listing }
+}

@@ -1,0 +1,7 @@
+import ArgumentParser
+import BuildOSCommands
+
+@main
+struct Main {
+    static func main() async { await BuildOSControl.main() }
+}

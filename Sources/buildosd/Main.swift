@@ -1,0 +1,7 @@
+import ArgumentParser
+import BuildOSDaemon
+
+@main
+struct Main {
+    static func main() async { await BuildOSDaemon.main() }
+}
