@@ -10,10 +10,12 @@ let swift: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+/// The target's name differs from the library's product of the same sources, as SwiftPM wants names to be unique.
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(
-        name: name,
+        name: "\(name)Module",
         dependencies: [.product(name: "BuildOSKitShared", package: "buildos")] + dependencies,
+        path: "Sources/\(name)",
         swiftSettings: swift,
         linkerSettings: [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/.."])]
     )
@@ -21,19 +23,19 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 
 func c(_ name: String) -> Target.Dependency { .product(name: name, package: "buildos") }
 
-let modules: [Target] = [
-    module("CurlFetcher", [c("CCurl"), c("CCrypto")]),
-    module("TFTPStore"),
-    module("LocalTransport", [.product(name: "Subprocess", package: "swift-subprocess")]),
-    module("BtrfsStorage", [c("CBtrfsUtil")]),
-]
+let modules: [(name: String, target: Target)] = [
+    ("CurlFetcher", [c("CCurl"), c("CCrypto")]),
+    ("TFTPStore", []),
+    ("LocalTransport", [.product(name: "Subprocess", package: "swift-subprocess")]),
+    ("BtrfsStorage", [c("CBtrfsUtil")]),
+].map { ($0, module($0, $1)) }
 
 let package = Package(
     name: "buildos-modules",
-    products: modules.map { .library(name: $0.name, type: .dynamic, targets: [$0.name]) },
+    products: modules.map { .library(name: $0.name, type: .dynamic, targets: [$0.target.name]) },
     dependencies: [
         .package(name: "buildos", path: ".."),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
-    targets: modules
+    targets: modules.map(\.target)
 )
