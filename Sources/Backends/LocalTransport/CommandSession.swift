@@ -18,7 +18,12 @@ final class CommandSession: Sendable {
     func run(input: CommandInput, output: CommandOutput, error: CommandOutput) async throws -> CommandResult {
         switch input {
         case .bytes(let bytes):
-            return try await run(subprocessInput: .array(bytes), output: output, error: error)
+            let descriptor = try anonymousFile(bytes)
+            return try await run(
+                subprocessInput: .fileDescriptor(descriptor, closeAfterSpawningProcess: true),
+                output: output,
+                error: error
+            )
         case .none:
             return try await run(subprocessInput: .none, output: output, error: error)
         case .inherited:
@@ -150,6 +155,32 @@ final class CommandSession: Sendable {
             )
         default: TransportError(.inputOutput, command: command, detail: "\(error)")
         }
+    }
+
+    /// A file without a name that holds the bytes. Not a pipe: swift-subprocess 1.0 ends this process when a program
+    /// ends without having read all that was written to it.
+    private func anonymousFile(_ bytes: [UInt8]) throws -> FileDescriptor {
+        let name = FilePath("/tmp/buildos-input-\(getpid())-\(UInt64.random(in: .min ... .max))")
+        let descriptor: FileDescriptor
+        do {
+            descriptor = try FileDescriptor.open(
+                name,
+                .readWrite,
+                options: [.create, .exclusiveCreate, .closeOnExec],
+                permissions: .ownerReadWrite
+            )
+        } catch {
+            throw TransportError(.inputOutput, command: command, detail: "\(name): \(error)")
+        }
+        unlink(name.string)
+        do {
+            try descriptor.writeAll(bytes)
+            _ = try descriptor.seek(offset: 0, from: .start)
+        } catch {
+            try? descriptor.close()
+            throw error
+        }
+        return descriptor
     }
 
     private func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws -> FileDescriptor {

@@ -1,0 +1,6 @@
+import BuildOSConformance
+import Testing
+
+extension ConformanceCheck: CustomTestStringConvertible {
+    public var testDescription: String { name }
+}
