@@ -128,6 +128,7 @@ let package = Package(
         .testTarget(
             name: "EndToEnd",
             dependencies: ["BuildOSKit", "LocalTransport", "TestSupport"],
+            exclude: ["Fixtures"],
             swiftSettings: swift
         ),
     ]

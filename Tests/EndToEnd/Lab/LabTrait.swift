@@ -1,0 +1,19 @@
+import Testing
+
+/// Gives all of a suite's tests one lab.
+struct LabTrait: SuiteTrait, TestScoping {
+    var isRecursive: Bool { false }
+
+    func provideScope(
+        for test: Test,
+        testCase: Test.Case?,
+        performing function: @Sendable () async throws -> Void
+    ) async throws {
+        try await Lab.withLab { _ in try await function() }
+    }
+}
+
+extension Trait where Self == LabTrait {
+    /// One lab for the suite; see ``Lab``.
+    static var lab: Self { Self() }
+}
