@@ -1,0 +1,62 @@
+import BuildOSKit
+import Glibc
+
+/// The file that a transfer writes; removed again unless it was kept. Used by one thread alone.
+final class DestinationFile {
+    let path: FilePath
+    private(set) var byteCount: Int64 = 0
+    private var descriptor: FileDescriptor?
+    private var isOurs = false
+
+    init(_ path: FilePath) { self.path = path }
+
+    deinit { discard() }
+
+    /// Creates or truncates it, unless that is done.
+    ///
+    /// - Throws: `Errno`; `EINVAL` if there is something else than a regular file.
+    func open() throws {
+        guard descriptor == nil else { return }
+        let opened = try FileDescriptor.open(
+            path,
+            .writeOnly,
+            options: [.create, .noFollow, .closeOnExec, .nonBlocking],
+            permissions: [.ownerReadWrite, .groupRead, .otherRead]
+        )
+        descriptor = opened
+        var status = stat()
+        guard fstat(opened.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw Errno.invalidArgument }
+        isOurs = true
+        guard ftruncate(opened.rawValue, 0) == 0 else { throw Errno(rawValue: errno) }
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws {
+        try open()
+        try descriptor?.writeAll(bytes)
+        byteCount += Int64(bytes.count)
+    }
+
+    /// Closes it, to stay. What close(2) reports, a network file system's lack of room for one, is thrown.
+    func keep() throws {
+        try open()
+        let closing = descriptor
+        descriptor = nil
+        try closing?.close()
+        isOurs = false
+    }
+
+    /// Closes and removes it, or what an earlier fetch left under its name.
+    func discard() {
+        if let descriptor { try? descriptor.close() }
+        descriptor = nil
+        if isOurs { unlink(path.string) }
+        isOurs = false
+    }
+
+    /// Makes a file that was there before the transfer go with ``discard()``, though nothing was written to it.
+    func claim() {
+        var status = stat()
+        if lstat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFREG { isOurs = true }
+    }
+}
