@@ -9,7 +9,10 @@ public struct BuildOSControl: AsyncParsableCommand {
             Build OS lives in RAM, boots over the network and builds software by itself. buildosctl makes its image, \
             says what a kernel command line will do before you boot with it, and shows what a host is doing.
             """,
-        subcommands: [BackendsCommand.self]
+        subcommands: [
+            BackendsCommand.self,
+            ConfigCommand.self,
+        ]
     )
 
     public init() {}

@@ -76,7 +76,7 @@ public struct HostConfiguration: Sendable, Hashable {
 
     /// Who gets the host's mail; nobody if `nil`.
     public var adminEmail: MailAddress?
-    /// What mail is relayed through; nothing is sent if `nil`.
+    /// What mail is relayed through; it goes straight to the administrator's domain if `nil`.
     public var smtpRelay: RelayHost?
     /// Who may log in as user build.
     public var sshKeys: [AuthorizedKey] = []
