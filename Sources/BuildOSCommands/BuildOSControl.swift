@@ -12,6 +12,7 @@ public struct BuildOSControl: AsyncParsableCommand {
         subcommands: [
             BackendsCommand.self,
             ConfigCommand.self,
+            ImageCommand.self,
         ]
     )
 

@@ -1,0 +1,197 @@
+/// Makes an image from Debian packages and the installed programs (BOOT-1, BOOT-10; docs/image.md).
+///
+/// Everything is made in a work directory inside the output directory, which is removed at the start, at the end,
+/// and when the task is cancelled; the three files appear under their names when all of them are complete, the build
+/// id last, so that a host that polls it finds the files it speaks of.
+public struct ImageBuilder: Sendable {
+    /// What is to be made.
+    public struct Options: Sendable, Hashable {
+        /// Where the three files go.
+        public var output: FilePath
+        /// The kernel.
+        public var kernel: KernelFlavour
+        /// A Debian mirror in place of mmdebstrap's own choice.
+        public var mirror: String?
+        /// The directory with `bin`, `lib/buildos` and `share/buildos/os`.
+        public var prefix: FilePath
+        /// Every time in the image, in seconds since 1970 (reproducible-builds.org, SOURCE_DATE_EPOCH).
+        public var epoch: Int64
+
+        /// The first of June 2024, the date of the manual.
+        public static let defaultEpoch: Int64 = 1_717_200_000
+
+        /// Creates options.
+        public init(
+            output: FilePath,
+            kernel: KernelFlavour,
+            mirror: String? = nil,
+            prefix: FilePath,
+            epoch: Int64 = Self.defaultEpoch
+        ) {
+            self.output = output
+            self.kernel = kernel
+            self.mirror = mirror
+            self.prefix = prefix
+            self.epoch = epoch
+        }
+    }
+
+    /// What happens while an image is made.
+    public enum Event: Sendable, Hashable {
+        /// A step begins.
+        case began(String)
+        /// A word of the program that does the work.
+        case note(String)
+        /// A step ended; bytes of what it made, where that says something.
+        case finished(String, bytes: Int64?)
+    }
+
+    let transport: any Transport
+    let options: Options
+    let report: @Sendable (Event) -> Void
+
+    /// The Debian release of the image: the one whose libraries the programs were built with.
+    static let suite = "bookworm"
+
+    /// Creates a builder.
+    public init(transport: any Transport, options: Options, report: @escaping @Sendable (Event) -> Void) {
+        self.transport = transport
+        self.options = options
+        self.report = report
+    }
+
+    /// Makes the image.
+    ///
+    /// - Throws: ``ImageBuildError``, ``TransportError``, ``FileError``
+    @discardableResult
+    public func build() async throws -> ImageIdentity {
+        let recipe = try ImageRecipe(directory: recipeDirectory)
+        try FileTree.makeDirectory(options.output)
+        try FileTree.remove(work)
+        try FileTree.makeDirectory(work)
+        do {
+            let identity = try await build(recipe)
+            try FileTree.remove(work)
+            return identity
+        } catch {
+            // The reason for the failure says more than a failure to clean up after it.
+            try? FileTree.remove(work)
+            throw error
+        }
+    }
+
+    private func build(_ recipe: ImageRecipe) async throws -> ImageIdentity {
+        let made = ImageFiles(in: work)
+        try await step("Debian packages") {
+            try await run(ImageCommands.mmdebstrap(recipe, options: options, root: root), notes: true)
+            return nil
+        }
+        try await step("programs of Build OS") {
+            try await addPrograms()
+            return nil
+        }
+        try await step("set-up of the root file system") {
+            try await finish()
+            return nil
+        }
+        try await step("kernel") {
+            try await takeKernel(to: made.kernel)
+            return try size(of: made.kernel)
+        }
+        let rootImage = work.appending("rootfs.img")
+        try await step("root file system image") {
+            try await run(ImageCommands.squashfs(root, to: rootImage, epoch: options.epoch))
+            return try size(of: rootImage)
+        }
+        report(.began("initramfs"))
+        let identity = try await makeInitrd(recipe, rootImage: rootImage, made: made)
+        report(.finished("initramfs", bytes: try size(of: made.initrd)))
+        try FileTree.write(identity.text, to: made.buildID)
+        try publish(made)
+        return identity
+    }
+
+    private func step(_ name: String, _ body: () async throws -> Int64?) async throws {
+        try Task.checkCancellation()
+        report(.began(name))
+        report(.finished(name, bytes: try await body()))
+    }
+
+    // MARK: Steps
+
+    private func addPrograms() async throws {
+        let libraries = options.prefix.appending("lib/buildos")
+        let programs = ["buildosd", "buildosctl"].map { options.prefix.appending("bin").appending($0) }
+        for path in programs + [libraries] where !FileTree.exists(path) {
+            throw ImageBuildError(.incompleteInstallation(path))
+        }
+        let copy = ["--recursive", "--no-dereference", "--preserve=mode,links", "--no-target-directory"]
+        try await run(Command("cp", copy + [recipeDirectory.appending("overlay").string, root.string]))
+        for program in programs {
+            let target = root.appending("usr/bin").appending(program.lastComponent?.string ?? "")
+            try await run(Command("cp", copy + [program.string, target.string]))
+        }
+        try await run(Command("cp", copy + [libraries.string, root.appending("usr/lib/buildos").string]))
+        try await run(ImageCommands.strip(in: root, programs: programs.compactMap { $0.lastComponent?.string }))
+    }
+
+    private func finish() async throws {
+        let script = root.appending("finish")
+        try await run(Command("cp", [recipeDirectory.appending("finish").string, script.string]))
+        try await run(ImageCommands.finish(root, epoch: options.epoch))
+        try FileTree.remove(script)
+    }
+
+    private func takeKernel(to target: FilePath) async throws {
+        let boot = root.appending("boot")
+        let kernels = try FileTree.names(in: boot).filter { $0.hasPrefix("vmlinuz-") }
+        guard let kernel = kernels.first, kernels.count == 1 else {
+            throw ImageBuildError(.kernelCount(kernels.count, directory: boot))
+        }
+        try await run(Command("cp", [boot.appending(kernel).string, target.string]))
+        for name in try FileTree.names(in: boot) { try FileTree.remove(boot.appending(name)) }
+    }
+
+    private func makeInitrd(_ recipe: ImageRecipe, rootImage: FilePath, made: ImageFiles) async throws -> ImageIdentity {
+        let modules = root.appending("usr/lib/modules")
+        let versions = try FileTree.names(in: modules)
+        guard let version = versions.first, versions.count == 1 else {
+            throw ImageBuildError(.kernelCount(versions.count, directory: modules))
+        }
+        let directory = modules.appending(version)
+        let index = KernelModules(parsing: try FileTree.readText(directory.appending("modules.dep"), limit: 16 << 20))
+        let order = try index.loadOrder(of: recipe.stage1Modules).get()
+        let members = Stage1.members(
+            init: try FileTree.read(recipeDirectory.appending("initramfs/init")),
+            busybox: Stage1.busybox,
+            modules: order.map { directory.appending($0) }
+        )
+
+        let stage1 = work.appending("stage1.cpio")
+        try write(members, to: stage1)
+        let digests = try await digests(of: [made.kernel, rootImage, stage1])
+        let identity = ImageIdentity.text(
+            kernelDigest: digests[0],
+            rootDigest: digests[1],
+            initramfsDigest: digests[2]
+        )
+        let buildID = try await digest(ofText: identity)
+        try write(members + Stage1.payload(rootImage: rootImage, buildID: buildID), to: made.initrd)
+        return ImageIdentity(
+            buildID: buildID,
+            kernelDigest: digests[0],
+            initrdDigest: try await self.digests(of: [made.initrd])[0]
+        )
+    }
+
+    /// Moves the files to their names: the build id goes first and comes back last.
+    private func publish(_ made: ImageFiles) throws {
+        let target = ImageFiles(in: options.output)
+        try FileTree.remove(target.buildID)
+        for (source, name) in [
+            (made.kernel, target.kernel), (made.initrd, target.initrd), (made.buildID, target.buildID),
+        ] {
+            try FileTree.publish(source, as: name)
+        }
+    }
+}
