@@ -39,7 +39,7 @@ enum ImageCommands {
             "mksquashfs",
             [
                 root.string, image.string, "-noappend", "-no-progress", "-quiet", "-no-xattrs", "-no-exports",
-                "-comp", "zstd", "-Xcompression-level", "19", "-b", "128K",
+                "-comp", "zstd", "-Xcompression-level", "6", "-b", "128K",
                 "-mkfs-time", String(epoch), "-all-time", String(epoch),
             ],
             environment: ["SOURCE_DATE_EPOCH": nil]

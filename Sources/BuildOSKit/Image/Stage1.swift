@@ -13,7 +13,11 @@ public enum Stage1 {
                 CPIOMember("dev/console", permissions: 0o600, .characterDevice(major: 5, minor: 1)),
                 CPIOMember("bin/busybox", permissions: 0o755, .fileAt(busybox)),
                 CPIOMember("init", permissions: 0o755, .file(script)),
-                CPIOMember("modules/order", permissions: 0o644, .file(Array((names.joined(separator: "\n") + "\n").utf8))),
+                CPIOMember(
+                    "modules/order",
+                    permissions: 0o644,
+                    .file(Array((names.joined(separator: "\n") + "\n").utf8))
+                ),
             ]
             + zip(modules, names).map { CPIOMember("modules/\($1)", permissions: 0o644, .fileAt($0)) }
     }
