@@ -27,19 +27,23 @@ extension ImageBuilder {
         }
     }
 
-    /// The SHA-256 of files, in hexadecimal.
-    func digests(of files: [FilePath]) async throws -> [String] {
-        let result = try await transport.check(Command("sha256sum", ["--binary"] + files.map(\.string)))
-        let lines = result.outputText.split(separator: "\n")
-        guard lines.count == files.count else {
-            throw ImageBuildError(.unreadableDigest(files[0], output: result.outputText))
-        }
-        return lines.map { String($0.prefix(64)) }
+    /// The SHA-256 of a file, in hexadecimal.
+    func digest(of file: FilePath) async throws -> String {
+        let result = try await transport.check(Command("sha256sum", ["--binary", file.string]))
+        return try digest(from: result, of: file)
     }
 
+    /// The SHA-256 of a text in UTF-8, in hexadecimal.
     func digest(ofText text: String) async throws -> String {
         let result = try await transport.check(Command("sha256sum", ["--binary"]), input: .bytes(Array(text.utf8)))
-        return String(result.outputText.prefix(64))
+        return try digest(from: result, of: "-")
+    }
+
+    private func digest(from result: CommandResult, of file: FilePath) throws(ImageBuildError) -> String {
+        guard let digest = Digest(.sha256, hexadecimal: result.outputText.prefix { $0 != " " }) else {
+            throw ImageBuildError(.unreadableDigest(file, output: result.outputText))
+        }
+        return digest.hexadecimal
     }
 
     func write(_ members: [CPIOMember], to path: FilePath) throws(FileError) {

@@ -152,7 +152,8 @@ public struct ImageBuilder: Sendable {
         for name in try FileTree.names(in: boot) { try FileTree.remove(boot.appending(name)) }
     }
 
-    private func makeInitrd(_ recipe: ImageRecipe, rootImage: FilePath, made: ImageFiles) async throws -> ImageIdentity {
+    private func makeInitrd(_ recipe: ImageRecipe, rootImage: FilePath, made: ImageFiles) async throws -> ImageIdentity
+    {
         let modules = root.appending("usr/lib/modules")
         let versions = try FileTree.names(in: modules)
         guard let version = versions.first, versions.count == 1 else {
@@ -169,18 +170,18 @@ public struct ImageBuilder: Sendable {
 
         let stage1 = work.appending("stage1.cpio")
         try write(members, to: stage1)
-        let digests = try await digests(of: [made.kernel, rootImage, stage1])
+        let kernelDigest = try await digest(of: made.kernel)
         let identity = ImageIdentity.text(
-            kernelDigest: digests[0],
-            rootDigest: digests[1],
-            initramfsDigest: digests[2]
+            kernelDigest: kernelDigest,
+            rootDigest: try await digest(of: rootImage),
+            initramfsDigest: try await digest(of: stage1)
         )
         let buildID = try await digest(ofText: identity)
         try write(members + Stage1.payload(rootImage: rootImage, buildID: buildID), to: made.initrd)
         return ImageIdentity(
             buildID: buildID,
-            kernelDigest: digests[0],
-            initrdDigest: try await self.digests(of: [made.initrd])[0]
+            kernelDigest: kernelDigest,
+            initrdDigest: try await digest(of: made.initrd)
         )
     }
 
