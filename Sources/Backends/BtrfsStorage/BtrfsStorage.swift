@@ -1,0 +1,206 @@
+import BuildOSKit
+import Glibc
+
+internal import CBtrfsUtil
+
+/// Subvolumes and snapshots of btrfs, by libbtrfsutil, on a thread of its own.
+public actor BtrfsStorage: MachineStorage {
+    public nonisolated let capabilities = MachineStorageCapabilities.ofBtrfs
+
+    private let executor: BlockingExecutor
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    /// Starts the storage's thread.
+    ///
+    /// - Throws: `Errno` if the system has no thread or descriptor left.
+    public init() throws {
+        executor = try BlockingExecutor(name: "btrfs-storage")
+    }
+
+    public func isVolume(_ directory: FilePath) throws(MachineStorageError) -> Bool {
+        switch cbtrfsutil_is_on_btrfs(directory.string) {
+        case 0: return false
+        case 1: return true
+        default: throw MachineStorageError(Errno(rawValue: errno), directory, "look at the file system")
+        }
+    }
+
+    public func subvolumes(in directory: FilePath) throws(MachineStorageError) -> [Subvolume] {
+        guard try isVolume(directory) else {
+            throw MachineStorageError(.notAVolume, path: directory, cause: "it is not on a btrfs file system")
+        }
+        let names: [String]
+        do throws(FileError) {
+            names = try FileTree.names(in: directory)
+        } catch {
+            throw MachineStorageError(error.errno, error.path, error.operation)
+        }
+        var found: [Subvolume] = []
+        for name in names where Self.isSubvolume(directory.appending(name)) {
+            do throws(MachineStorageError) {
+                found.append(try subvolume(at: directory.appending(name)))
+            } catch  where error.kind == .notFound || error.kind == .notASubvolume {
+                // It was deleted since the directory was read.
+            }
+        }
+        return found
+    }
+
+    /// The root directory of a subvolume has inode 256; no other directory has, and no link is followed.
+    private static func isSubvolume(_ path: FilePath) -> Bool {
+        var status = stat()
+        return lstat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_ino == 256
+    }
+
+    public func subvolume(at path: FilePath) throws(MachineStorageError) -> Subvolume {
+        try requireSubvolume(path)
+        var information = btrfs_util_subvolume_info()
+        try check(btrfs_util_subvolume_info(path.string, 0, &information), path, "read the subvolume")
+        var isReadOnly = false
+        try check(btrfs_util_get_subvolume_read_only(path.string, &isReadOnly), path, "read the subvolume")
+        return Subvolume(
+            path: path,
+            isReadOnly: isReadOnly,
+            uuid: withUnsafeBytes(of: information.uuid) { Self.text(ofUUID: $0) },
+            parentUUID: withUnsafeBytes(of: information.parent_uuid) { Self.text(ofUUID: $0) },
+            receivedUUID: withUnsafeBytes(of: information.received_uuid) { Self.text(ofUUID: $0) }
+        )
+    }
+
+    public func create(_ path: FilePath) throws(MachineStorageError) {
+        try check(btrfs_util_create_subvolume(path.string, 0, nil, nil), path, "create the subvolume")
+    }
+
+    public func snapshot(
+        _ source: FilePath,
+        to destination: FilePath,
+        readOnly: Bool
+    ) throws(MachineStorageError) {
+        try requireSubvolume(source)
+        let flags = readOnly ? BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY : 0
+        // Into a directory that exists, the library would make the snapshot under the source's name.
+        guard !FileTree.exists(destination) else {
+            throw MachineStorageError(.alreadyExists, path: destination, cause: "there is something already")
+        }
+        try check(
+            btrfs_util_create_snapshot(source.string, destination.string, flags, nil, nil),
+            destination,
+            "make a snapshot of \(source)"
+        )
+    }
+
+    public func setReadOnly(_ readOnly: Bool, _ path: FilePath) throws(MachineStorageError) {
+        try requireSubvolume(path)
+        try check(
+            btrfs_util_set_subvolume_read_only(path.string, readOnly),
+            path,
+            readOnly ? "make it read-only" : "make it writable"
+        )
+    }
+
+    public func delete(_ path: FilePath) throws(MachineStorageError) {
+        try requireSubvolume(path)
+        let code = btrfs_util_delete_subvolume(path.string, 0)
+        guard code != BTRFS_UTIL_OK else { return }
+        let reason = Errno(rawValue: errno)
+        // An owner other than root may delete only what is writable.
+        if reason == .readOnlyFileSystem, btrfs_util_set_subvolume_read_only(path.string, false) == BTRFS_UTIL_OK {
+            try check(btrfs_util_delete_subvolume(path.string, 0), path, "delete the subvolume")
+            return
+        }
+        guard reason != .directoryNotEmpty else {
+            throw MachineStorageError(
+                .busy,
+                path: path,
+                cause: "can't delete the subvolume: it holds other subvolumes, which must be deleted first"
+            )
+        }
+        throw MachineStorageError(reason, path, "delete the subvolume")
+    }
+
+    private func requireSubvolume(_ path: FilePath) throws(MachineStorageError) {
+        guard FileTree.exists(path) else {
+            throw MachineStorageError(.notFound, path: path, cause: "there is no such subvolume")
+        }
+        guard Self.isSubvolume(path), try isVolume(path) else {
+            throw MachineStorageError(.notASubvolume, path: path, cause: "it is not a btrfs subvolume")
+        }
+    }
+
+    private func check(
+        _ code: btrfs_util_error,
+        _ path: FilePath,
+        _ operation: String
+    ) throws(MachineStorageError) {
+        guard code != BTRFS_UTIL_OK else { return }
+        // The library leaves the system's reason in errno (btrfsutil.h).
+        let reason = Errno(rawValue: errno)
+        switch code {
+        case BTRFS_UTIL_ERROR_NOT_BTRFS:
+            throw MachineStorageError(.notAVolume, path: path, cause: "it is not on a btrfs file system")
+        case BTRFS_UTIL_ERROR_NOT_SUBVOLUME:
+            throw MachineStorageError(.notASubvolume, path: path, cause: "it is not a btrfs subvolume")
+        default: throw MachineStorageError(reason, path, operation)
+        }
+    }
+
+    /// `nil` for the identity of nothing, which is all zeros.
+    private static func text(ofUUID bytes: UnsafeRawBufferPointer) -> String? {
+        guard bytes.contains(where: { $0 != 0 }) else { return nil }
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for (index, byte) in bytes.enumerated() {
+            if [4, 6, 8, 10].contains(index) { text.append(UInt8(ascii: "-")) }
+            text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+extension MachineStorageError {
+    fileprivate init(_ reason: Errno, _ path: FilePath, _ operation: String) {
+        let kind: Kind =
+            switch reason {
+            case .noSuchFileOrDirectory, .notDirectory: .notFound
+            case .fileExists: .alreadyExists
+            case .permissionDenied, .notPermitted: .noPermission
+            case .noSpace, .diskQuotaExceeded: .noSpace
+            case .readOnlyFileSystem: .readOnly
+            case .resourceBusy, .textFileBusy: .busy
+            // The inappropriate ioctl of another file system.
+            case .inappropriateIOCTLForDevice: .notAVolume
+            default: .other
+            }
+        self.init(kind, path: path, cause: "can't \(operation): \(reason)")
+    }
+}
+
+extension MachineStorageCapabilities {
+    fileprivate static let ofBtrfs = MachineStorageCapabilities(copyOnWrite: true, enforcedReadOnly: true)
+}
+
+/// Offers ``BtrfsStorage``.
+public struct BtrfsStorageProvider: MachineStorageProvider {
+    public let identity = BackendIdentity(
+        name: "btrfs",
+        interface: .machineStorage,
+        summary: "btrfs subvolumes and snapshots (libbtrfsutil \(Self.libraryVersion))"
+    )
+    public let capabilities = MachineStorageCapabilities.ofBtrfs
+
+    private static var libraryVersion: String {
+        "\(BTRFS_UTIL_VERSION_MAJOR).\(BTRFS_UTIL_VERSION_MINOR).\(BTRFS_UTIL_VERSION_PATCH)"
+    }
+
+    /// Creates a provider.
+    public init() {}
+
+    public func preflight() async -> [PreflightFinding] {
+        let known = (try? FileTree.readText("/proc/filesystems")) ?? ""
+        return known.split(separator: "\n").contains { $0.hasSuffix("\tbtrfs") }
+            ? []
+            : [PreflightFinding(problem: "the kernel does not know btrfs yet", remedy: "modprobe btrfs")]
+    }
+
+    public func makeStorage() throws -> any MachineStorage { try BtrfsStorage() }
+}
