@@ -10,6 +10,9 @@ final class Transfer {
     private let digest: StreamDigest?
     private var validators = ResourceValidators()
     private var failure: FetchError?
+    private var headerBytes = 0
+    /// Of all responses of a chain of redirects together.
+    private static let maximumHeaderBytes = 1 << 20
     private var reporter: ProgressReporter?
 
     private var request: FetchRequest { order.request }
@@ -49,8 +52,7 @@ final class Transfer {
             header: { bytes, size, count, context in
                 guard let context, let bytes else { return 0 }
                 let line = UnsafeRawBufferPointer(start: bytes, count: size * count)
-                Transfer.from(context).receive(headerLine: String(decoding: line, as: UTF8.self))
-                return size * count
+                return Transfer.from(context).receive(headerLine: line) ? size * count : 0
             },
             progress: { context, total, now, _, _ in
                 guard let context else { return 0 }
@@ -84,7 +86,18 @@ final class Transfer {
         }
     }
 
-    private func receive(headerLine line: String) {
+    /// Whether the transfer may go on.
+    private func receive(headerLine bytes: UnsafeRawBufferPointer) -> Bool {
+        headerBytes += bytes.count
+        guard headerBytes <= Self.maximumHeaderBytes else {
+            fail(.other, "the headers of its answers are larger than \(Self.maximumHeaderBytes) bytes")
+            return false
+        }
+        note(headerLine: String(decoding: bytes, as: UTF8.self))
+        return true
+    }
+
+    private func note(headerLine line: String) {
         // Each response of a chain of redirects has a status line of its own.
         if line.hasPrefix("HTTP/") { validators = ResourceValidators() }
         guard let colon = line.firstIndex(of: ":") else { return }
