@@ -90,6 +90,10 @@ extension MonitorMachine {
             else { continue }
             let down = toolchains[index].agents.filter { $0.activeState == "failed" || $0.activeState == "inactive" }
             if down.isEmpty {
+                if let trouble = restlessness(index) {
+                    effects += mail(trouble, at: now, consequence: "They are restarted whenever they end.")
+                    continue
+                }
                 guard toolchains[index].since.duration(to: now) >= settings.agentProbation else { continue }
                 toolchains[index].failures = 0
                 resolve([.agents], toolchains[index].subject)
@@ -105,6 +109,24 @@ extension MonitorMachine {
             effects += fail(index, .agents, trouble, synced, at: now)
         }
         return effects
+    }
+
+    /// Agents that systemd keeps restarting do no work, though no unit has failed.
+    private mutating func restlessness(_ index: Int) -> Trouble? {
+        var restless: [AgentUnitState] = []
+        for agent in toolchains[index].agents {
+            let before = toolchains[index].restartsBefore[agent.instance] ?? agent.restarts
+            toolchains[index].restartsBefore[agent.instance] = min(before, agent.restarts)
+            if agent.restarts - before >= settings.restartLimit { restless.append(agent) }
+        }
+        guard let worst = restless.max(by: { $0.restarts < $1.restarts }) else { return nil }
+        for agent in restless { toolchains[index].restartsBefore[agent.instance] = agent.restarts }
+        return Trouble(
+            .agents,
+            toolchains[index].subject,
+            cause: restless.map { "\($0.unit) was restarted \($0.restarts) times" }.joined(separator: ", "),
+            remedy: "see 'journalctl -u \(worst.unit)' on the host"
+        )
     }
 
     mutating func retryIfDue(_ index: Int, at now: MonitorInstant) -> [MonitorEffect] {

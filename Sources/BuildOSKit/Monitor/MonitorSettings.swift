@@ -26,6 +26,8 @@ public struct MonitorSettings: Sendable, Hashable {
     public var agentCheckInterval: Duration
     /// How long agents must have been up for their trouble to count as passed.
     public var agentProbation: Duration
+    /// After how many restarts by systemd an agent is reported.
+    public var restartLimit: Int
     /// How long a reboot may take to end this program before it counts as failed.
     public var rebootPatience: Duration
 
@@ -44,6 +46,7 @@ public struct MonitorSettings: Sendable, Hashable {
         drainCheckInterval = .seconds(5)
         agentCheckInterval = .seconds(15)
         agentProbation = .seconds(600)
+        restartLimit = 5
         rebootPatience = .seconds(600)
     }
 }

@@ -134,6 +134,8 @@ public struct ToolchainState: Sendable, Hashable {
     var failures = 0
     /// Its units as they were last seen.
     public internal(set) var agents: [AgentUnitState] = []
+    /// How often systemd had restarted each instance when that was last of interest.
+    var restartsBefore: [Int: Int] = [:]
     /// Failures in a row to get a newer set of files while it runs.
     var updateFailures = 0
 

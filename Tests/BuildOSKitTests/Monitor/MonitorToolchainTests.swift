@@ -219,6 +219,26 @@ import Testing
         #expect(driver.send(.agentsSeen([.first: [dead]])).mails.count == 1)
     }
 
+    @Test("TOOL-7: agents that systemd restarts over and over are mailed about, though no unit has failed")
+    func restlessAgents() throws {
+        var driver = MachineDriver.running(try .example(.first))
+        driver.bringUp(.first)
+        var mails: [Int] = []
+        for restarts in 0..<12 {
+            while !driver.wake().contains(.lookAtAgents) {}
+            let agent = AgentUnitState(
+                instance: 1,
+                unit: "u",
+                activeState: "activating",
+                subState: "auto-restart",
+                restarts: restarts
+            )
+            if !driver.send(.agentsSeen([.first: [agent]])).mails.isEmpty { mails.append(restarts) }
+        }
+        #expect(mails == [5])
+        #expect(try driver.state(.first).phase == .running(.old))
+    }
+
     @Test("Events that don't fit the phase are without effect")
     func strayEvents() throws {
         var driver = MachineDriver.running(try .example(.first))
