@@ -30,7 +30,7 @@ public struct BuildID: Sendable, Hashable, Codable, CustomStringConvertible {
 }
 
 /// The content of a `buildos-buildid` file: the build id, then a checksum line for each of the other two files.
-public struct AnnouncedBuild: Sendable, Hashable {
+public struct BuildIDFile: Sendable, Hashable {
     /// The longest such file that is read.
     public static let sizeLimit = 4096
 

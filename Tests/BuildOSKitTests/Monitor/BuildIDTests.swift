@@ -11,7 +11,7 @@ import Testing
     )
     func rejected(line: String) {
         #expect(BuildID(line) == nil)
-        #expect(throws: AnnouncedBuild.ParseError.self) { try AnnouncedBuild(line) }
+        #expect(throws: BuildIDFile.ParseError.self) { try BuildIDFile(line) }
     }
 
     @Test(
@@ -19,12 +19,12 @@ import Testing
         arguments: ["20251123.0a1b2c3d", " 20251123.0a1b2c3d \r\n", "20251123.0a1b2c3d\n"]
     )
     func accepted(text: String) throws {
-        #expect(try AnnouncedBuild(text).id.description == "20251123.0a1b2c3d")
+        #expect(try BuildIDFile(text).id.description == "20251123.0a1b2c3d")
     }
 
     @Test("BOOT-12: the file gives the checksums of kernel and initrd")
     func checksums() throws {
-        let file = try AnnouncedBuild(
+        let file = try BuildIDFile(
             "20251123.0a1b2c3d\n\(String(repeating: "a", count: 64)) *buildos-image\n"
                 + "\(String(repeating: "b", count: 64)) *buildos-initrd\n"
         )
@@ -37,6 +37,6 @@ import Testing
         arguments: ["<p>hello</p>", "abcd *buildos-image", "\(String(repeating: "a", count: 64)) *../../etc/passwd"]
     )
     func badChecksums(line: String) {
-        #expect(throws: AnnouncedBuild.ParseError.self) { try AnnouncedBuild("20251123.0a1b2c3d\n\(line)\n") }
+        #expect(throws: BuildIDFile.ParseError.self) { try BuildIDFile("20251123.0a1b2c3d\n\(line)\n") }
     }
 }
