@@ -6,14 +6,22 @@ import Synchronization
 ///
 /// `/a/N` N times the letter a; `/unsized/N` the same without a length; `/moved/N` N redirects, then a body;
 /// `/loop`; `/to-file`; `/status/N`; `/cut`; `/stall`; `/silent`; `/endless`; `/endless-header`; `/versioned`, which
-/// honours conditional requests; `/barrier/N`, which answers when N requests have come.
-final class MisbehavingServer: Sendable {
-    struct CannotStart: Error { let errno: Errno }
+/// honours conditional requests; `/barrier/N`, which answers when N requests have come; `/files/…`, the files
+/// of a directory. What follows in the path doesn't matter, so that it can end as a test needs it.
+public final class MisbehavingServer: Sendable {
+    /// The system refused a socket.
+    public struct CannotStart: Error {
+        /// Its reason.
+        public let errno: Errno
+    }
 
+    /// What `/versioned` says of its version.
     static let entityTag = "\"v1\""
     static let lastModified = "Sun, 06 Nov 1994 08:49:37 GMT"
 
-    let port: UInt16
+    /// The port of 127.0.0.1 it listens at.
+    public let port: UInt16
+    private let files: FilePath?
     private let listener: Int32
     private let state = Mutex(State())
 
@@ -23,7 +31,11 @@ final class MisbehavingServer: Sendable {
         var isStopped = false
     }
 
-    init() throws {
+    /// Starts a server.
+    ///
+    /// - Parameter files: the directory behind `/files`.
+    public init(files: FilePath? = nil) throws {
+        self.files = files
         let socket = try Self.boundSocket()
         listener = socket.descriptor
         port = socket.port
@@ -32,18 +44,20 @@ final class MisbehavingServer: Sendable {
     }
 
     /// A port of 127.0.0.1 at which nobody listens.
-    static func unusedPort() throws -> UInt16 {
+    public static func unusedPort() throws -> UInt16 {
         let socket = try boundSocket()
         close(socket.descriptor)
         return socket.port
     }
 
-    func url(_ path: String) throws -> ResourceURL { try ResourceURL("http://127.0.0.1:\(port)\(path)") }
+    /// The URL of a path on this server.
+    public func url(_ path: String) throws -> ResourceURL { try ResourceURL("http://127.0.0.1:\(port)\(path)") }
 
     /// Requests that have come so far.
-    var requestCount: Int { state.withLock { $0.requests } }
+    public var requestCount: Int { state.withLock { $0.requests } }
 
-    func stop() {
+    /// Ends all connections and stops listening.
+    public func stop() {
         state.withLock { state in
             guard !state.isStopped else { return }
             state.isStopped = true
@@ -99,7 +113,7 @@ final class MisbehavingServer: Sendable {
         defer { end(connection) }
         guard let request = readRequest(connection) else { return }
         state.withLock { $0.requests += 1 }
-        Exchange(connection: connection, request: request) { self.waitAtBarrier(of: $0) }.answer()
+        Exchange(connection: connection, request: request, files: files) { self.waitAtBarrier(of: $0) }.answer()
     }
 
     /// Returns when `count` requests have come in all, or the server stops.
@@ -123,6 +137,7 @@ final class MisbehavingServer: Sendable {
 private struct Exchange {
     let connection: Int32
     let request: String
+    let files: FilePath?
     let waitAtBarrier: (Int) -> Void
 
     private var path: String {
@@ -154,6 +169,7 @@ private struct Exchange {
             send("HTTP/1.1 200 OK\r\n")
             while send("X-Filler: \(String(repeating: "x", count: 1000))\r\n") {}
         case "versioned": versioned()
+        case "files": file(parts.dropFirst().joined(separator: "/"))
         case "barrier":
             waitAtBarrier(number)
             body(1000)
@@ -174,6 +190,14 @@ private struct Exchange {
         } else {
             head("200 OK", validators + ["Content-Length: 3"], "aaa")
         }
+    }
+
+    private func file(_ path: String) {
+        guard let files, let relative = try? RelativePath(path),
+            let bytes = try? FileTree.read(files.appending(relative.description), limit: 1 << 30)
+        else { return head("404 Not Found", ["Content-Length: 0"]) }
+        head("200 OK", ["Content-Length: \(bytes.count)"])
+        _ = send(bytes)
     }
 
     private func redirect(_ location: String) {

@@ -30,6 +30,24 @@ public enum DedicatedThread {
         pthread_detach(thread)
     }
 
+    /// Runs a closure that blocks on a thread of its own, and waits for it without blocking.
+    ///
+    /// Where the system has no thread left, it runs where it was called.
+    public static func run<Success: Sendable, Failure: Error>(
+        name: String,
+        _ body: @escaping @Sendable () throws(Failure) -> Success
+    ) async throws(Failure) -> Success {
+        let result: Result<Success, Failure> = await withCheckedContinuation { continuation in
+            let work: @Sendable () -> Void = { continuation.resume(returning: Result(catching: body)) }
+            do throws(Errno) {
+                try start(name: name, work)
+            } catch {
+                work()
+            }
+        }
+        return try result.get()
+    }
+
     private final class Entry: Sendable {
         let name: String
         let body: @Sendable () -> Void

@@ -18,6 +18,9 @@ public struct ToolchainLayout: Sendable, Hashable {
     /// Where the output of its bootstrap goes. The log of the attempt before is beside it, as `.1`.
     public func log(_ name: ToolchainName) -> FilePath { base.appending("logs").appending("toolchain-\(name).log") }
 
+    /// The agent's program, once it is there.
+    func agent(_ name: ToolchainName) -> FilePath { prefix(name).appending("bin").appending("bbot-agent") }
+
     /// The file that says which toolchain a prefix holds, written when all else is done.
     func marker(_ name: ToolchainName) -> FilePath { prefix(name).appending(".buildos-bootstrapped") }
 }
@@ -67,6 +70,25 @@ public struct BootstrappedToolchain: Sendable, Hashable {
     public let agentVersion: String
     /// Whether an earlier run of this host had bootstrapped it already.
     public let wasThere: Bool
+
+    /// Creates a description; for implementations of what a monitor calls.
+    public init(
+        name: ToolchainName,
+        version: ToolchainVersion,
+        id: Digest,
+        prefix: FilePath,
+        agent: FilePath,
+        agentVersion: String,
+        wasThere: Bool
+    ) {
+        self.name = name
+        self.version = version
+        self.id = id
+        self.prefix = prefix
+        self.agent = agent
+        self.agentVersion = agentVersion
+        self.wasThere = wasThere
+    }
 }
 
 /// Why a toolchain could not be bootstrapped. Its prefix and work directory are gone then, its log is not.

@@ -43,6 +43,25 @@ public struct PublishedToolchain: Sendable, Hashable {
     public let archive: FilePath
     /// What was written into its `trust` file.
     public let trust: ToolchainTrust
+
+    /// Creates a description; for implementations of what a monitor calls.
+    public init(
+        name: ToolchainName,
+        version: ToolchainVersion,
+        id: Digest,
+        checksums: Digest,
+        directory: FilePath,
+        archive: FilePath,
+        trust: ToolchainTrust
+    ) {
+        self.name = name
+        self.version = version
+        self.id = id
+        self.checksums = checksums
+        self.directory = directory
+        self.archive = archive
+        self.trust = trust
+    }
 }
 
 /// What a sync changed in a published set, by file name.
@@ -58,6 +77,15 @@ public struct ToolchainChange: Sendable, Hashable {
 
     /// Whether readers see anything new.
     public let hasSwitched: Bool
+
+    /// Creates a description; for implementations of what a monitor calls.
+    public init(fetched: [String], kept: [String], removed: [String], fetchedBytes: Int64, hasSwitched: Bool) {
+        self.fetched = fetched
+        self.kept = kept
+        self.removed = removed
+        self.fetchedBytes = fetchedBytes
+        self.hasSwitched = hasSwitched
+    }
 }
 
 /// How a sync ended well.
