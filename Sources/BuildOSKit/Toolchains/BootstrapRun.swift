@@ -216,9 +216,17 @@ extension BootstrapRun {
             case .timedOut: throw failure(.timedOut(step, options.timeLimit))
             case .cancelled: throw failure(.cancelled)
             case .tooMuchOutput where step == .list: throw failure(.archive("its list of files is too long"))
-            default: throw failure(.step(step, error))
+            default: throw failure(isFull ? .noSpace(step, error) : .step(step, error))
             }
         }
+    }
+
+    /// Tools don't always say so, and what they wrote last they may have removed.
+    private var isFull: Bool {
+        var status = statvfs()
+        guard statvfs(layout.base.string, &status) == 0 else { return false }
+        return UInt64(status.f_bavail) * UInt64(status.f_frsize) < 16 << 20
+            || status.f_files > 0 && status.f_favail == 0
     }
 
     private func failure(_ kind: ToolchainBootstrapError.Kind) -> ToolchainBootstrapError {

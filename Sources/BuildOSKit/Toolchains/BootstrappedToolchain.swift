@@ -99,6 +99,8 @@ public struct ToolchainBootstrapError: DiagnosableError, Hashable {
         case archive(String)
         /// A step ended badly.
         case step(BootstrapStep, TransportError)
+        /// A step ended badly, and the file system it works on is full.
+        case noSpace(BootstrapStep, TransportError)
         /// The time for the whole bootstrap passed during a step; what ran was killed with its children.
         case timedOut(BootstrapStep, Duration)
         /// There is no agent where the bot package should have installed one.
@@ -128,6 +130,8 @@ public struct ToolchainBootstrapError: DiagnosableError, Hashable {
         switch kind {
         case .archive(let reason): "its archive was refused: \(reason)"
         case .step(let step, let error): "can't \(step.purpose): \(error.cause)"
+        case .noSpace(let step, let error):
+            "can't \(step.purpose): the file system is full: \(error.cause)"
         case .timedOut(let step, let limit):
             "bootstrap took longer than \(limit) and was ended, with all it had started, while it was to \(step.purpose)"
         case .noAgent: "the bot package was installed, but left no bin/bbot-agent"
@@ -138,6 +142,7 @@ public struct ToolchainBootstrapError: DiagnosableError, Hashable {
     public var remedy: String? {
         switch kind {
         case .archive: "publish an archive as build2's own, with one top directory that holds build.sh"
+        case .noSpace: "make room on the file system of \(log.removingLastComponent().removingLastComponent())"
         case .step, .noAgent: "see \(log)"
         case .timedOut: "see \(log); raise buildos.bootstrap_limit if it was only slow"
         case .file(let error): error.remedy
@@ -149,7 +154,7 @@ public struct ToolchainBootstrapError: DiagnosableError, Hashable {
     public var mayRetry: Bool {
         switch kind {
         case .archive, .cancelled: false
-        case .step, .timedOut, .noAgent, .file: true
+        case .step, .noSpace, .timedOut, .noAgent, .file: true
         }
     }
 }
