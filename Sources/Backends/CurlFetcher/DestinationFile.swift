@@ -7,6 +7,9 @@ final class DestinationFile {
     private(set) var byteCount: Int64 = 0
     private var descriptor: FileDescriptor?
     private var isOurs = false
+    /// libcurl hands out 16 KiB at a time; the system is called once for many of these.
+    private var pending: [UInt8] = []
+    private static let writeSize = 512 << 10
 
     init(_ path: FilePath) { self.path = path }
 
@@ -33,13 +36,21 @@ final class DestinationFile {
 
     func write(_ bytes: UnsafeRawBufferPointer) throws {
         try open()
-        try descriptor?.writeAll(bytes)
+        pending.append(contentsOf: bytes)
         byteCount += Int64(bytes.count)
+        if pending.count >= Self.writeSize { try flush() }
     }
 
-    /// Closes it, to stay. What close(2) reports, a network file system's lack of room for one, is thrown.
+    private func flush() throws {
+        guard !pending.isEmpty else { return }
+        try descriptor?.writeAll(pending)
+        pending.removeAll(keepingCapacity: true)
+    }
+
+    /// Writes what is pending and closes it, to stay. What close(2) reports, a network file system's lack of room for one, is thrown.
     func keep() throws {
         try open()
+        try flush()
         let closing = descriptor
         descriptor = nil
         try closing?.close()

@@ -120,6 +120,16 @@ public enum FileTree {
         close(file)
     }
 
+    /// Has the system begin to write a file's content to the disk, without waiting for it. A hint: whoever needs
+    /// the file to be durable calls fsync(2) later, and waits less.
+    public static func beginWriting(_ file: FilePath) {
+        let descriptor = open(file.string, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        // Linux writes out what it is told it may drop (mm/fadvise.c); what is being written isn't dropped.
+        posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+        close(descriptor)
+    }
+
     private static func remove(_ name: String, at parent: Int32, _ shown: FilePath) throws(FileError) {
         if unlinkat(parent, name, 0) == 0 || errno == ENOENT { return }
         let reason = Errno(rawValue: errno)

@@ -97,6 +97,8 @@ struct ToolchainStage: Sendable {
                     error(.mismatch(file: entry.path, url: url, expected: entry.digest, found: file?.digest))
                 )
             }
+            // The store makes the set durable when it is complete; the disk may begin while others are fetched.
+            FileTree.beginWriting(destination)
             return .fetched(entry.fileName, file.byteCount)
         } catch {
             return .failed(self.error(error.kind == .cancelled ? .cancelled : .fetch(error)))
