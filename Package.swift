@@ -53,6 +53,7 @@ let package = Package(
 
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CCrypto", linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "CHost"),
         .target(name: "CBtrfsUtil", linkerSettings: [.linkedLibrary("btrfsutil")]),
 
         .target(
@@ -91,7 +92,7 @@ let package = Package(
         .target(
             name: "BuildOSDaemon",
             dependencies: [
-                "BuildOSKit",
+                "BuildOSKit", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

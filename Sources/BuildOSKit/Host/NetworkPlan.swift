@@ -66,6 +66,7 @@ public struct NetworkPlan: Sendable, Hashable {
 
             """
         if let uplink {
+            // By its address, not by an identity made at each boot, the DHCP server knows this host again ('client no').
             // The bridge keeps the address of its Ethernet interface: without saying so, it would take that of any
             // machine's interface that happens to be lower, and the DHCP server would see another host.
             text += """
@@ -73,6 +74,7 @@ public struct NetworkPlan: Sendable, Hashable {
                 # Public: the first Ethernet interface that was given an address.
                 auto br0
                 iface br0 inet dhcp
+                    client no
                     bridge_ports \(uplink.name)
                     bridge_hw \(uplink.address)
                     bridge_stp off
@@ -94,7 +96,8 @@ public struct NetworkPlan: Sendable, Hashable {
         }
         text += """
 
-            # Private: machines behind NAT; dnsmasq-br1.service brings it up and serves DHCP on it.
+            # Private: machines behind NAT; dnsmasq-br1.service serves DHCP on it.
+            auto br1
             iface br1 inet static
                 bridge_ports none
                 bridge_stp off

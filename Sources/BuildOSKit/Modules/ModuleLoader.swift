@@ -38,11 +38,16 @@ public struct ModuleInventory: Sendable {
 /// Finds and loads backend modules (BACK-2, BACK-4).
 public enum ModuleLoader {
     /// Loads every module on the search path. Modules stay loaded for the life of the process.
-    public static func loadAll(_ searchPath: ModuleSearchPath = .current()) -> ModuleInventory {
+    ///
+    /// - Parameter names: if given, only the modules of these names, so that what others need isn't loaded either.
+    public static func loadAll(
+        _ searchPath: ModuleSearchPath = .current(),
+        named names: Set<String>? = nil
+    ) -> ModuleInventory {
         var inventory = ModuleInventory()
         var candidates: [(name: String, file: FilePath)] = []
         for directory in searchPath.directories {
-            guard let names = moduleNames(in: directory.path) else {
+            guard let found = moduleNames(in: directory.path) else {
                 if directory.isExplicit {
                     inventory.problems.append(
                         ModuleProblem(
@@ -54,7 +59,8 @@ public enum ModuleLoader {
                 }
                 continue
             }
-            candidates += names.map { ($0, directory.path.appending("lib\($0).so")) }
+            candidates += found.filter { names?.contains($0) ?? true }
+                .map { ($0, directory.path.appending("lib\($0).so")) }
         }
 
         var seen: Set<FileIdentity> = []

@@ -30,13 +30,15 @@ import Testing
                 # Public: the first Ethernet interface that was given an address.
                 auto br0
                 iface br0 inet dhcp
+                    client no
                     bridge_ports eth0
                     bridge_hw de:ad:be:ef:b8:da
                     bridge_stp off
                     bridge_fd 0
                     bridge_maxwait 0
 
-                # Private: machines behind NAT; dnsmasq-br1.service brings it up and serves DHCP on it.
+                # Private: machines behind NAT; dnsmasq-br1.service serves DHCP on it.
+                auto br1
                 iface br1 inet static
                     bridge_ports none
                     bridge_stp off
