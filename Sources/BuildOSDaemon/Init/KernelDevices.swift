@@ -25,7 +25,9 @@ enum KernelDevices {
         var disks: [String: String] = [:]
         for name in (try? FileTree.names(in: "/sys/class/block")) ?? [] {
             guard !["loop", "ram", "zram", "fd", "sr", "nbd"].contains(where: { name.hasPrefix($0) }) else { continue }
-            guard let size = try? FileTree.readText(FilePath("/sys/class/block/\(name)/size")), size != "0\n" else { continue }
+            guard let size = try? FileTree.readText(FilePath("/sys/class/block/\(name)/size")), size != "0\n" else {
+                continue
+            }
             disks["/dev/\(name.replacing("!", with: "/"))"] = size
         }
         return disks

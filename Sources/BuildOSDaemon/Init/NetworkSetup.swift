@@ -48,7 +48,10 @@ struct NetworkSetup {
                 }
             }
         }
-        if outcome.lease == nil { await goOnWithout(&outcome) }
+        if outcome.lease == nil {
+            outcome.uplink = outcome.uplink ?? Self.first(KernelDevices.ethernetInterfaces())
+            await goOnWithout(outcome.uplink)
+        }
         return outcome
     }
 
@@ -99,10 +102,8 @@ struct NetworkSetup {
     private func lease(over interface: EthernetInterface) async throws -> DHCPLease? {
         try setUpPublicBridge(over: interface)
         try? FileTree.remove(Self.leases)
-        do {
-            try await dhclient(["-1"], limit: .seconds(NetworkPlan.leaseTimeLimit + 10))
-        } catch {
-            log.say("network: no address over \(interface.name) (\(interface.address)): \(error.cause)")
+        if let failure = await dhclient(["-1"], limit: .seconds(NetworkPlan.leaseTimeLimit + 10)) {
+            log.say("network: no address over \(interface.name) (\(interface.address)): \(failure)")
             _ = chost_bridge_remove_port("br0", interface.name)
             return nil
         }
@@ -120,33 +121,32 @@ struct NetworkSetup {
         try Self.check(chost_interface_set_up("br0", 1))
     }
 
-    private func dhclient(_ options: [String], limit: Duration) async throws(TransportError) {
-        let result = try await transport.run(
-            Command(
-                "/sbin/dhclient",
-                ["-4", "-v"] + options + [
-                    "-pf", "/run/dhclient.br0.pid", "-lf", Self.leases.string,
-                    "-I", "-df", "/var/lib/dhcp/dhclient6.br0.leases", "br0",
-                ]
-            ),
-            input: .none,
-            output: .appended(to: Self.logFile),
-            error: .appended(to: Self.logFile),
-            timeLimit: limit
+    /// - Returns: what went wrong, if anything did.
+    private func dhclient(_ options: [String], limit: Duration) async -> String? {
+        let command = Command(
+            "/sbin/dhclient",
+            ["-4", "-v"] + options + [
+                "-pf", "/run/dhclient.br0.pid", "-lf", Self.leases.string,
+                "-I", "-df", "/var/lib/dhcp/dhclient6.br0.leases", "br0",
+            ]
         )
-        guard result.status.isSuccess else {
-            throw TransportError(.failed(result.status), command: Command("/sbin/dhclient", options))
+        do {
+            let result = try await transport.run(
+                command,
+                input: .none,
+                output: .appended(to: Self.logFile),
+                error: .appended(to: Self.logFile),
+                timeLimit: limit
+            )
+            return result.status.isSuccess ? nil : "dhclient: \(result.status), see \(Self.logFile)"
+        } catch {
+            return error.description
         }
     }
 
     /// The boot goes on; the DHCP client goes on asking, so that a server that comes back is noticed.
-    private func goOnWithout(_ outcome: inout Outcome) async {
-        if outcome.uplink == nil {
-            outcome.uplink = KernelDevices.ethernetInterfaces().min {
-                ($0.devicePath, $0.name) < ($1.devicePath, $1.name)
-            }
-        }
-        guard let uplink = outcome.uplink else {
+    private func goOnWithout(_ uplink: EthernetInterface?) async {
+        guard let uplink else {
             log.report(
                 HostReport(
                     .network,
@@ -164,12 +164,17 @@ struct NetworkSetup {
                     + "\(uplink.name) (\(uplink.address)) goes on asking."
             )
         )
-        do {
-            try setUpPublicBridge(over: uplink)
-            try await dhclient(["-nw"], limit: .seconds(10))
-        } catch {
+        do { try setUpPublicBridge(over: uplink) } catch {
             log.say("network: \(uplink.name) can't go on asking: \(error)")
+            return
         }
+        if let failure = await dhclient(["-nw"], limit: .seconds(10)) {
+            log.say("network: \(uplink.name) can't go on asking: \(failure)")
+        }
+    }
+
+    private static func first(_ interfaces: [EthernetInterface]) -> EthernetInterface? {
+        interfaces.min { ($0.devicePath, $0.name) < ($1.devicePath, $1.name) }
     }
 
     private static func makeBridge(_ name: String) throws {
