@@ -13,6 +13,7 @@ public struct BuildOSControl: AsyncParsableCommand {
             BackendsCommand.self,
             ConfigCommand.self,
             ImageCommand.self,
+            StatusCommand.self,
         ]
     )
 

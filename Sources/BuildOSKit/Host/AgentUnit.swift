@@ -28,7 +28,12 @@ public struct AgentUnit: Sendable, Hashable {
     }
 
     /// `bbot-agent@<toolchain>-<instance>.service`
-    public var name: String { "\(Self.agent)@\(toolchain.name)-\(instance).service" }
+    public var name: String { Self.name(toolchain.name, instance: instance) }
+
+    /// The unit of an instance of the toolchain of that name.
+    public static func name(_ toolchain: ToolchainName, instance: Int) -> String {
+        "\(agent)@\(toolchain)-\(instance).service"
+    }
 
     /// The file with `BUILDOS_TOOLCHAIN_VERSION` and `BUILDOS_TOOLCHAIN_ID`.
     public static func environmentFile(_ toolchain: ToolchainName) -> FilePath {

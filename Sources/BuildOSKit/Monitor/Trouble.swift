@@ -76,3 +76,17 @@ struct TroubleLedger: Sendable, Hashable {
         mailedAt[Key(kind: kind, subject: subject)] = nil
     }
 }
+
+extension Trouble {
+    /// Takes over what the host's set-up left to be reported.
+    public init(_ report: HostReport) {
+        let kind: TroubleKind =
+            switch report.kind {
+            case .configuration: .configuration
+            case .storage: .storage
+            case .resources, .network, .setup: .host
+            }
+        let text = report.text.split(whereSeparator: \.isNewline).joined(separator: "; ")
+        self.init(kind, report.subject, cause: text)
+    }
+}

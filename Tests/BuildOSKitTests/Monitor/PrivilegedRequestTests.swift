@@ -1,0 +1,66 @@
+import BuildOSKit
+import Testing
+
+@Suite("Privileged requests") struct PrivilegedRequestTests {
+    @Test("TOOL-7: what the monitor asks for is what root reads")
+    func roundTrip() throws {
+        let toolchain = try ToolchainName("t_2")
+        for request: PrivilegedRequest in [
+            .startAgent(toolchain, instance: 1), .stopAgent(.default, instance: 99), .reboot(.firmware), .cleanMachines,
+            .reboot(.kexec(kernel: "/build/kexec/buildos-image", initrd: "/build/kexec/buildos-initrd")),
+        ] { #expect(try PrivilegedRequest(arguments: request.arguments) == request) }
+    }
+
+    @Test(
+        "Root refuses everything else",
+        arguments: [
+            [], [""], ["sh"], ["agents"], ["agents", "start"], ["agents", "start", "default"],
+            ["agents", "start", "default", "0"], ["agents", "start", "default", "100"],
+            ["agents", "start", "default", "1", "2"], ["agents", "start", "default", "01"],
+            ["agents", "start", "default", "-1"], ["agents", "start", "default", "1.service ssh"],
+            ["agents", "start", "../../ssh", "1"], ["agents", "start", "a-b", "1"], ["agents", "start", "", "1"],
+            ["agents", "start", "--force", "1"], ["agents", "start", "a\nb", "1"],
+            ["agents", "restart", "default", "1"],
+            ["agents", "start", "default", "１"], ["reboot", "now"], ["reboot", "--kexec"], ["reboot", "--force"],
+            ["reboot", "--kexec", "--kernel", "/build/kexec/k"],
+            ["reboot", "--kexec", "--kernel", "/tmp/k", "--initrd", "/build/kexec/i"],
+            ["reboot", "--kexec", "--kernel", "/build/kexec/../../tmp/k", "--initrd", "/build/kexec/i"],
+            ["reboot", "--kexec", "--kernel", "/build/kexec/", "--initrd", "/build/kexec/i"],
+            ["reboot", "--kexec", "--kernel", "/build/kexecute/k", "--initrd", "/build/kexec/i"],
+            ["reboot", "--kexec", "--kernel", "/build/kexec/-k", "--initrd", "/build/kexec/i"],
+            ["reboot", "--kexec", "--kernel", "/build/kexec/a/k", "--initrd", "/build/kexec/i"],
+            ["clean-machines", "/"], ["Reboot"], ["reboot "],
+        ]
+    )
+    func refused(arguments: [String]) {
+        #expect(throws: PrivilegedRequest.ParseError.self) { try PrivilegedRequest(arguments: arguments) }
+    }
+
+    @Test("TOOL-7: agents are systemd units, started afresh even after systemd gave them up")
+    func steps() throws {
+        let unit = "bbot-agent@default-2.service"
+        #expect(
+            PrivilegedRequest.startAgent(.default, instance: 2).steps.map(\.command) == [
+                Command("systemctl", ["reset-failed", unit]), Command("systemctl", ["start", unit]),
+            ]
+        )
+        #expect(PrivilegedRequest.startAgent(.default, instance: 2).steps.map(\.mayFail) == [true, false])
+        #expect(
+            PrivilegedRequest.stopAgent(.default, instance: 2).steps.map(\.command) == [
+                Command("systemctl", ["stop", unit])
+            ]
+        )
+    }
+
+    @Test("BOOT-12: kexec keeps the command line, and goes down in order")
+    func kexec() {
+        let request = RebootRequest.kexec(kernel: "/build/kexec/k", initrd: "/build/kexec/i")
+        #expect(
+            PrivilegedRequest.reboot(request).steps.map(\.command) == [
+                Command("kexec", ["--load", "/build/kexec/k", "--initrd=/build/kexec/i", "--reuse-cmdline"]),
+                Command("systemctl", ["kexec"]),
+            ]
+        )
+        #expect(PrivilegedRequest.reboot(.firmware).steps.map(\.command) == [Command("systemctl", ["reboot"])])
+    }
+}
