@@ -64,7 +64,8 @@ final class EasyHandle {
     /// The library's own words on what went wrong.
     func message(for code: CURLcode) -> String {
         let text = String(cString: errorText)
-        return text.isEmpty ? CurlLibrary.text(of: code) : text
+        // With TFTP, libcurl asks an unconnected socket for its peer and keeps the complaint for what fails later.
+        return text.isEmpty || text.hasPrefix("getpeername()") ? CurlLibrary.text(of: code) : text
     }
 
     private func note(_ code: CURLcode) {

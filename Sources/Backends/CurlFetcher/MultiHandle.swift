@@ -62,6 +62,9 @@ final class MultiHandle {
 
     private func end(_ transfer: Transfer, with code: CURLcode) {
         curl_multi_remove_handle(handle, transfer.handle.pointer)
+        if transfer.shouldRepeat(after: code), curl_multi_add_handle(handle, transfer.handle.pointer) == CURLM_OK {
+            return
+        }
         transfers[transfer.handle.pointer] = nil
         transfer.conclude(code)
     }

@@ -11,6 +11,7 @@ final class Transfer {
     private var validators = ResourceValidators()
     private var failure: FetchError?
     private var headerBytes = 0
+    private var isRepeated = false
     /// Of all responses of a chain of redirects together.
     private static let maximumHeaderBytes = 1 << 20
     private var reporter: ProgressReporter?
@@ -113,6 +114,15 @@ final class Transfer {
     /// Records what went wrong, unless something has before.
     func fail(_ kind: FetchError.Kind, _ detail: String) {
         if failure == nil { failure = FetchError(kind, url: request.url, detail: detail) }
+    }
+
+    /// Whether it is to be tried once more, without TFTP options: libcurl takes the size 0 that a server announces
+    /// for an empty file as an error.
+    func shouldRepeat(after code: CURLcode) -> Bool {
+        guard code == CURLE_TFTP_ILLEGAL, !isRepeated, !isCancelled, file.byteCount == 0 else { return false }
+        isRepeated = true
+        handle.set(CURLOPT_TFTP_NO_OPTIONS, 1)
+        return true
     }
 
     /// Says how it ended, with the library's result; the handle is out of the multi handle by now.
