@@ -14,15 +14,18 @@ struct DriverSetup {
     @discardableResult
     mutating func loadNew() async -> Int {
         let before = known.count
-        for pass in 0..<5 {
+        for _ in 0..<5 {
             let found = KernelDevices.modaliases().filter(EarlyDrivers.mayLeadToDiskOrNetwork)
-            let new = found.subtracting(known).sorted() + (known.isEmpty && pass == 0 ? EarlyDrivers.always : [])
+            let new = found.subtracting(known).sorted()
             if new.isEmpty { break }
             known.formUnion(new)
             await modprobe(new)
         }
         return known.count - before
     }
+
+    /// Loads what is needed whatever devices there are.
+    func loadAlways() async { await modprobe(EarlyDrivers.always) }
 
     /// Loads drivers for everything there is: keyboards and displays for a person at the console.
     func loadAll() async { await modprobe(KernelDevices.modaliases().sorted()) }

@@ -16,6 +16,8 @@ struct HostSetup {
 
     /// Sets the host up. `drivers` remembers which drivers are loaded already.
     func run(_ drivers: inout DriverSetup) async throws {
+        let atOnce = drivers
+        async let always: Void = atOnce.loadAlways()
         try FileTree.makeDirectory("/run/buildos")
         let parsed = HostConfiguration.parse(commandLine: try FileTree.read(HostConfiguration.commandLineFile))
         log.say("configuration: \(Self.summary(parsed))")
@@ -26,6 +28,8 @@ struct HostSetup {
         async let storage = setUpStorage(alreadyLoaded)
         async let network = setUpNetwork()
         let (stored, connected) = (try await storage, try await network)
+
+        await always
 
         var facts = HostPlan.Facts(machine: try MachineResources.detect())
         facts.state = stored.state
@@ -40,7 +44,7 @@ struct HostSetup {
             try NameSetup.set(plan.hostName.name)
             return "\(plan.files.count) written, host name \(plan.hostName)"
         }
-        await setUpPrivateBridge(plan.network)
+        setUpPrivateBridge(plan.network)
         for notice in plan.notices { log.say("configuration: \(notice)") }
         try leaveRecords(plan.reports + log.reports)
     }
@@ -96,12 +100,10 @@ struct HostSetup {
         return outcome
     }
 
-    private func setUpPrivateBridge(_ plan: NetworkPlan) async {
+    private func setUpPrivateBridge(_ plan: NetworkPlan) {
         do {
-            try await log.step("private network") {
-                try await NetworkSetup(transport: transport, log: log).setUpPrivateBridge(plan)
-                return "br1 is \(plan.privateNetwork), behind NAT"
-            }
+            try NetworkSetup.setUpPrivateBridge(plan)
+            log.say("private network: br1 is \(plan.privateNetwork)")
         } catch {
             log.report(HostReport(.network, subject: "the private network could not be set up", text: "\(error)"))
         }

@@ -55,20 +55,16 @@ struct NetworkSetup {
         return outcome
     }
 
-    /// Makes `br1` and its NAT, for which it must be known where `br0` is.
-    func setUpPrivateBridge(_ plan: NetworkPlan) async throws {
-        try Self.makeBridge("br1")
-        try Self.check(
+    /// Makes `br1`, for which it must be known where `br0` is. NAT comes with dnsmasq-br1.service.
+    static func setUpPrivateBridge(_ plan: NetworkPlan) throws {
+        try makeBridge("br1")
+        try check(
             chost_interface_set_address("br1", plan.privateAddress.number, plan.privateNetwork.mask.number)
         )
-        try Self.check(chost_interface_set_up("br1", 1))
-        try Self.writeKernelValue("1", to: "/proc/sys/net/ipv4/ip_forward")
+        try check(chost_interface_set_up("br1", 1))
+        try writeKernelValue("1", to: "/proc/sys/net/ipv4/ip_forward")
         try FileTree.makeDirectory("/run/network")
         try FileTree.write("lo=lo\nbr0=br0\nbr1=br1\n", to: "/run/network/ifstate")
-        try await transport.check(
-            Command("/usr/sbin/nft", ["-f", plan.nftables.path.string]),
-            timeLimit: .seconds(30)
-        )
     }
 
     /// Interfaces with carrier that have not been tried, in order; none if there are none until the time is up.

@@ -1,7 +1,8 @@
 /// Which drivers the set-up needs before systemd loads all others: those that lead to disks and to the network.
 public enum EarlyDrivers {
-    /// The modules that are needed whatever devices there are.
-    public static let always = ["bridge"]
+    /// The modules that are needed whatever devices there are: file systems, the bridges, and what the DHCP client
+    /// listens with. Left to be loaded on first use, each would cost a process and a wait of its own.
+    public static let always = ["btrfs", "ext4", "bridge", "af_packet"]
 
     /// Whether a device's `modalias` may lead to a disk or to an Ethernet interface.
     ///
