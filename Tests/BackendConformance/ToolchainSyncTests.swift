@@ -128,6 +128,15 @@ import Testing
                 words: "/files/0.5.0/build2-toolchain-0.5.0.tar.xz is not what the checksums file says"
             ) { if case .mismatch = $0 { true } else { false } }
             #expect(try FileTree.readText(first.directory.appending("version")) == "0.4.0\n")
+            let sync = ToolchainSync(fetcher: lab.fetcher, store: lab.store, scratch: lab.build)
+            let source = try lab.source()
+            let seen = try await sync.checksums(of: source)?.digest
+            do throws(ToolchainSyncError) {
+                _ = try await sync.run(source)
+                Issue.record("it went well")
+            } catch {
+                #expect(error.checksums == seen, "a refusal says which checksums file it is of")
+            }
         }
     }
 

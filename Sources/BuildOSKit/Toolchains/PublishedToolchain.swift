@@ -118,11 +118,15 @@ public struct ToolchainSyncError: DiagnosableError, Hashable {
     public let kind: Kind
     /// The toolchain.
     public let toolchain: ToolchainName
+    /// SHA-256 of the checksums file that was being followed, if it was had: while it stays the same, what
+    /// ``mayRetry`` says holds.
+    public let checksums: Digest?
 
     /// Creates an error.
-    public init(_ kind: Kind, toolchain: ToolchainName) {
+    public init(_ kind: Kind, toolchain: ToolchainName, checksums: Digest? = nil) {
         self.kind = kind
         self.toolchain = toolchain
+        self.checksums = checksums
     }
 
     public var subject: String { "toolchain '\(toolchain)'" }

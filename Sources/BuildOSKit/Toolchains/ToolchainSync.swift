@@ -88,7 +88,7 @@ public struct ToolchainSync: Sendable {
                 bytes: content.bytes
             )
         } catch {
-            throw ToolchainSyncError(.checksums(error), toolchain: source.name)
+            throw ToolchainSyncError(.checksums(error), toolchain: source.name, checksums: digest)
         }
     }
 
@@ -160,7 +160,8 @@ public struct ToolchainSync: Sendable {
                 throw error
             }
         } catch {
-            throw ToolchainSyncError(wrapping: error, toolchain: source.name)
+            let failure = ToolchainSyncError(wrapping: error, toolchain: source.name)
+            throw ToolchainSyncError(failure.kind, toolchain: source.name, checksums: snapshot.digest)
         }
     }
 }
