@@ -80,10 +80,10 @@ public actor HostToolchains: ToolchainPreparing {
             switch error.kind {
             case .checksums, .mismatch:
                 let trouble = Trouble(.toolchainRefused, subject, cause: error.cause, remedy: error.remedy)
-                return (.refused(trouble, checksums: nil), nil)
+                return (.refused(trouble, checksums: error.checksums), nil)
             case .fetch, .store, .file, .cancelled:
                 let trouble = Trouble(.toolchainFetch, subject, cause: error.cause, remedy: error.remedy)
-                return (.failed(trouble, checksums: nil), nil)
+                return (.failed(trouble, checksums: error.checksums), nil)
             }
         }
     }
