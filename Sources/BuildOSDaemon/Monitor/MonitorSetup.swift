@@ -33,7 +33,7 @@ struct MonitorSetup {
         options.timeLimit = configuration.bootstrapLimit
         let privileged = PrivilegedRunner(transport: transport)
         let obstacle = sharing.problems.first.map {
-            Trouble(.agents, "CPUs and RAM", cause: "\($0.subject): \($0.cause)", remedy: $0.remedy)
+            Trouble(.agents, $0.subject, cause: $0.cause, remedy: $0.remedy)
         }
         let ports = MonitorPorts(
             toolchains: HostToolchains(

@@ -91,13 +91,7 @@ extension MonitorMachine {
                 using: &generator
             )
             toolchains[index].updateFailures += 1
-            let reported = Trouble(
-                .toolchainUpdate,
-                toolchains[index].subject,
-                cause: trouble.subject == toolchains[index].subject
-                    ? trouble.cause : "\(trouble.subject): \(trouble.cause)",
-                remedy: trouble.remedy
-            )
+            let reported = Trouble(.toolchainUpdate, toolchains[index].subject, from: trouble)
             let failure = ToolchainFailure(
                 step: .sync,
                 trouble: reported,

@@ -39,15 +39,19 @@ public struct Trouble: DiagnosableError, Hashable, Codable {
         self.remedy = remedy
     }
 
-    /// Takes the words of an error.
+    /// Takes the words of an error. If that is about the same thing, what it is about is not said twice.
     public init(_ kind: TroubleKind, _ subject: String, from error: any Error) {
-        if let trouble = error as? Trouble {
-            self = trouble
-        } else if let error = error as? any DiagnosableError {
-            self.init(kind, subject, cause: "\(error.subject): \(error.cause)", remedy: error.remedy)
-        } else {
+        guard let error = error as? any DiagnosableError else {
             self.init(kind, subject, cause: "\(error)")
+            return
         }
+        let isSame = error.subject.filter { $0 != "'" } == subject
+        self.init(
+            kind,
+            subject,
+            cause: isSame ? error.cause : "\(error.subject): \(error.cause)",
+            remedy: error.remedy
+        )
     }
 }
 

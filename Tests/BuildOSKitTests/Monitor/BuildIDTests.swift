@@ -39,4 +39,16 @@ import Testing
     func badChecksums(line: String) {
         #expect(throws: BuildIDFile.ParseError.self) { try BuildIDFile("20251123.0a1b2c3d\n\(line)\n") }
     }
+
+    @Test("BOOT-12: what is written beside an image is what a host reads")
+    func roundTrip() throws {
+        let identity = ImageIdentity(
+            buildID: String(repeating: "1f", count: 32),
+            kernelDigest: String(repeating: "a", count: 64),
+            initrdDigest: String(repeating: "b", count: 64)
+        )
+        let file = try BuildIDFile(identity.text)
+        #expect(file.id.description == identity.buildID)
+        #expect(file.checksums == [ImageFiles.kernelName: .of("a"), ImageFiles.initrdName: .of("b")])
+    }
 }
