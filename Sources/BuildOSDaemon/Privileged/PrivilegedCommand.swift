@@ -13,7 +13,7 @@ struct PrivilegedCommand: AsyncParsableCommand {
             reboot [--kexec --kernel FILE --initrd FILE]
             clean-machines
 
-            Every argument is checked; anything else is refused. The image's sudo rule lets user build run this command alone.
+            Every argument is checked; anything else is refused. The monitor runs nothing else as root.
             """
     )
 
