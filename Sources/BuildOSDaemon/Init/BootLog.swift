@@ -34,9 +34,17 @@ final class BootLog: Sendable {
         }
     }
 
-    /// Says something that the operator must hear of, and leaves it for the monitor.
+    /// Says something that the operator must hear of, and leaves it for the monitor; reports of one subject become one.
     func report(_ report: HostReport) {
-        state.withLock { $0.reports.append(report) }
+        state.withLock { state in
+            let same = state.reports.firstIndex { $0.kind == report.kind && $0.subject == report.subject }
+            if let same {
+                let text = state.reports[same].text + "\n" + report.text
+                state.reports[same] = HostReport(report.kind, subject: report.subject, text: text)
+            } else {
+                state.reports.append(report)
+            }
+        }
         say("\(report.kind.rawValue): \(report.subject): \(report.text.split(separator: "\n").joined(separator: "; "))")
     }
 

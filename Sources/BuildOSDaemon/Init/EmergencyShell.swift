@@ -45,8 +45,8 @@ enum EmergencyShell {
             for terminal in candidates {
                 let arguments = CStrings([program] + options)
                 let environment = CStrings([
-                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux",
-                    "PS1=buildos# ",
+                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+                    "TERM=\(type(of: terminal))", "PS1=buildos# ",
                 ])
                 var process: Int32 = 0
                 let reason = withExtendedLifetime((arguments, environment)) {
@@ -56,6 +56,12 @@ enum EmergencyShell {
             }
         }
         return nil
+    }
+
+    /// What a serial line or a screen understands.
+    private static func type(of terminal: String) -> String {
+        let isScreen = terminal.hasPrefix("/dev/tty") && terminal.dropFirst("/dev/tty".count).first?.isNumber == true
+        return isScreen ? "linux" : "vt220"
     }
 
     /// The device behind `/dev/console`, which itself can't control a session.

@@ -81,7 +81,9 @@ struct HostSetup {
             HostReport(
                 .storage,
                 subject: "there is no state disk",
-                text: "\(StorageProblem(.noState))\nSSH host keys and the like are new at every boot."
+                text:
+                    "No disk is labelled \(StoragePlan.stateLabel): SSH host keys and the like are new at every boot.\n"
+                    + "To make one: \(StorageProblem(.noState).remedy ?? "")"
             )
         )
     }

@@ -84,33 +84,21 @@ struct StorageSetup {
     private func mountState(_ disk: StorageMount?) async throws -> StateMedium {
         try FileTree.makeDirectory(StoragePlan.stateDirectory)
         guard let disk else { return try memory() }
-        if disk.type.hasPrefix("ext"), ExtDisk.wasLeftClean(disk.devices[0]) == false {
-            let check = try? await transport.run(
-                Command("/sbin/fsck.\(disk.type)", ["-p", disk.devices[0]]),
-                input: .none,
-                output: .discarded,
-                error: .discarded,
-                timeLimit: .seconds(120)
-            )
-            if case .exited(0...3)? = check?.status {
-            } else {
-                log.report(
-                    HostReport(
-                        .storage,
-                        subject: "the state disk is damaged",
-                        text: "fsck could not mend \(disk.devices[0]) by itself: "
-                            + (check.map { "\($0.status)" } ?? "it did not end")
-                            + "\nMake a new one: mkfs.ext4 -L buildos.state -O ^has_journal \(disk.devices[0])"
-                    )
-                )
-            }
+        var isChecked = false
+        if ExtDisk.wasLeftClean(disk.devices[0]) == false {
+            isChecked = true
+            await check(disk)
         }
+        let usual = UInt(MS_NOATIME | MS_NOSUID | MS_NODEV)
         do throws(StorageProblem) {
-            try await mount(disk, flags: UInt(MS_NOATIME | MS_NOSUID | MS_NODEV), options: "")
+            try await mount(disk, flags: usual, options: "")
             return .disk(disk)
         } catch {
-            let readOnly = UInt(MS_RDONLY | MS_NOATIME | MS_NOSUID | MS_NODEV)
-            if (try? await mount(disk, flags: readOnly, options: "")) != nil {
+            if !isChecked, disk.type.hasPrefix("ext") {
+                await check(disk)
+                if (try? await mount(disk, flags: usual, options: "")) != nil { return .disk(disk) }
+            }
+            if (try? await mount(disk, flags: usual | UInt(MS_RDONLY), options: "")) != nil {
                 log.report(
                     HostReport(
                         .storage,
@@ -123,6 +111,36 @@ struct StorageSetup {
             report(error)
             return try memory()
         }
+    }
+
+    /// Mends the file system: what is safe without a word, and the rest as well, because state is not precious and a
+    /// disk without a journal that lost its power can need it.
+    private func check(_ disk: StorageMount) async {
+        if await fsck(disk, "-p") { return }
+        let isMended = await fsck(disk, "-y")
+        log.report(
+            HostReport(
+                .storage,
+                subject: isMended ? "the state disk was damaged" : "the state disk is damaged",
+                text: isMended
+                    ? "fsck has mended \(disk.devices[0]); something on it may be lost."
+                    : "fsck could not mend \(disk.devices[0]).\n"
+                        + "Make a new one: mkfs.ext4 -L buildos.state -O ^has_journal \(disk.devices[0])"
+            )
+        )
+    }
+
+    /// - Returns: whether the file system is in order now; exit status 1 and 2 mean that it has been mended (fsck(8)).
+    private func fsck(_ disk: StorageMount, _ option: String) async -> Bool {
+        let result = try? await transport.run(
+            Command("/sbin/fsck.\(disk.type)", [option, disk.devices[0]]),
+            input: .none,
+            output: .discarded,
+            error: .discarded,
+            timeLimit: .seconds(120)
+        )
+        if case .exited(0...3)? = result?.status { return true }
+        return false
     }
 
     private func memory() throws -> StateMedium {
