@@ -62,7 +62,11 @@ struct MonitorSetup {
         )
         engine = MonitorEngine(
             machine: MonitorMachine(
-                MonitorSettings(configuration, runningBuildID: runningBuildID),
+                MonitorSettings(
+                    configuration,
+                    runningBuildID: runningBuildID,
+                    lastReboot: RebootJournal(at(RebootJournal.standard)).last()
+                ),
                 seed: .random(in: .min ... .max)
             ),
             ports: ports,

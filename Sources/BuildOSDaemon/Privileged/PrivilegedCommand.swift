@@ -11,6 +11,7 @@ struct PrivilegedCommand: AsyncParsableCommand {
         discussion: """
             agents start|stop <toolchain> <instance>
             reboot [--kexec --kernel FILE --initrd FILE]
+            note-reboot <build id>
             clean-machines
 
             Every argument is checked; anything else is refused. The monitor runs nothing else as root.
@@ -30,6 +31,7 @@ struct PrivilegedCommand: AsyncParsableCommand {
                 remedy: "run it by sudo, as the monitor does"
             )
         }
+        if case .noteReboot(let id) = request { return try RebootJournal().note(id) }
         // Modules come from beside this program alone: root does not load what the caller's environment names.
         let modules = ModuleLoader.loadAll(
             ModuleSearchPath(commandLine: [], environment: nil, executable: HostProcess.executable)

@@ -63,6 +63,8 @@ public struct HostPower: HostControlling {
     public init(privileged: PrivilegedRunner) { self.privileged = privileged }
 
     public func reboot(_ request: RebootRequest) async throws { try await privileged.run(.reboot(request)) }
+
+    public func note(rebootFor id: BuildID) async throws { try await privileged.run(.noteReboot(id)) }
 }
 
 /// The status as a file that readers see whole, old or new.

@@ -93,7 +93,12 @@ public actor MonitorEngine<C: Clock> where C.Duration == Duration {
     private func perform(_ effect: MonitorEffect) async {
         switch effect {
         case .mail(let mail): await send(mail)
-        case .announce(let mail):
+        case .announce(let mail, let id):
+            if let id {
+                do { try await ports.host.note(rebootFor: id) } catch {
+                    logger.error("can't note the reboot: \(error)")
+                }
+            }
             await send(mail, tries: 1)
             await ports.mail.flush()
             inbox.yield(.announced)

@@ -100,8 +100,9 @@ public enum MonitorEffect: Sendable, Hashable {
     case fetchKernel(ResourceURL)
     /// Tell the administrator.
     case mail(MonitorMail)
-    /// Tell the administrator and wait, for a bounded time, until the mail has left the host.
-    case announce(MonitorMail)
+    /// Note the build id that the host reboots for, if any, tell the administrator, and wait, for a bounded time,
+    /// until the mail has left the host.
+    case announce(MonitorMail, noting: BuildID?)
     /// Go down.
     case reboot(RebootRequest)
 }

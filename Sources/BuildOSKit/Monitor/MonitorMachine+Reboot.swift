@@ -123,7 +123,9 @@ extension MonitorMachine {
         at now: MonitorInstant
     ) -> [MonitorEffect] {
         enter(.announcing(reason, request), at: now)
-        return [.announce(.reboot(reason, request))]
+        var id: BuildID?
+        if case .buildID(let wanted) = reason { id = wanted }
+        return [.announce(.reboot(reason, request), noting: id)]
     }
 
     mutating func announced(at now: MonitorInstant) -> [MonitorEffect] {

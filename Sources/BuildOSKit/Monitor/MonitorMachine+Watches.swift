@@ -113,7 +113,29 @@ extension MonitorMachine {
         let effects = answered(&watch, result.map { _ in () }, at: now)
         buildIDWatch = watch
         guard phase == .running, case .success(let id) = result, id != settings.runningBuildID else { return effects }
+        if let record = settings.lastReboot, record.buildID == id, now < pauseEnd(after: record) {
+            let trouble = Trouble(
+                .reboot,
+                "reboot for build id \(id)",
+                cause:
+                    "the host rebooted for it \(record.count == 1 ? "once" : "\(record.count) times") and came up with "
+                    + "\(settings.runningBuildID?.description ?? "another") again",
+                remedy: "see that the boot server serves all three files of that image"
+            )
+            note(trouble)
+            let wait = now.duration(to: pauseEnd(after: record)).inWords
+            return effects + mail(trouble, at: now, consequence: "It goes on building and tries again in \(wait).")
+        }
         return effects + drain(.buildID(id), at: now)
+    }
+
+    /// Until when a host that rebooted in vain builds on before it tries again.
+    private func pauseEnd(after record: RebootRecord) -> MonitorInstant {
+        var pause = settings.vainRebootPause
+        for _ in 1..<max(2, record.count) where record.count > 1 && pause < settings.vainRebootPauseLimit {
+            pause = pause * 2
+        }
+        return .start.advanced(by: min(pause, settings.vainRebootPauseLimit))
     }
 
     /// Books an answer, or the want of one, which is mailed once it has lasted.

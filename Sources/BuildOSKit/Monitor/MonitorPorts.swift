@@ -60,6 +60,9 @@ public protocol MailSending: Sendable {
 public protocol HostControlling: Sendable {
     /// Asks the system to go down; returns when it has agreed.
     func reboot(_ request: RebootRequest) async throws
+
+    /// Remembers across the reboot which build id it is for.
+    func note(rebootFor id: BuildID) async throws
 }
 
 /// Shows the status.

@@ -6,6 +6,13 @@ public struct MonitorSettings: Sendable, Hashable {
     public var buildIDURL: ResourceURL?
     /// The build id that runs; `nil` if this is no image.
     public var runningBuildID: BuildID?
+    /// For which build id the host rebooted last.
+    public var lastReboot: RebootRecord?
+    /// How long a host waits before it reboots for a build id again that the last reboot did not bring: this, doubled
+    /// with every further reboot in vain …
+    public var vainRebootPause: Duration
+    /// … up to this.
+    public var vainRebootPauseLimit: Duration
     /// Time between two looks at a watched file.
     public var pollInterval: Duration
     /// How long running builds may hold up a reboot.
@@ -32,10 +39,17 @@ public struct MonitorSettings: Sendable, Hashable {
     public var rebootPatience: Duration
 
     /// Takes over a host's configuration; what that doesn't hold has its standard value.
-    public init(_ configuration: HostConfiguration = HostConfiguration(), runningBuildID: BuildID? = nil) {
+    public init(
+        _ configuration: HostConfiguration = HostConfiguration(),
+        runningBuildID: BuildID? = nil,
+        lastReboot: RebootRecord? = nil
+    ) {
         toolchains = configuration.toolchains
         buildIDURL = configuration.buildIDURL
         self.runningBuildID = runningBuildID
+        self.lastReboot = lastReboot
+        vainRebootPause = .seconds(600)
+        vainRebootPauseLimit = .seconds(6 * 3600)
         pollInterval = configuration.pollInterval
         drainLimit = configuration.drainLimit
         rebootSpread = configuration.rebootSpread

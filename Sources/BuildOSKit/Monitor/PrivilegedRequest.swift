@@ -9,6 +9,8 @@ public enum PrivilegedRequest: Sendable, Hashable {
     case stopAgent(ToolchainName, instance: Int)
     /// Reboot.
     case reboot(RebootRequest)
+    /// Note in the ``RebootJournal`` that the host is about to reboot for a build id.
+    case noteReboot(BuildID)
     /// Remove strays from machine directories and print a ``MachineCleaningReport``.
     case cleanMachines
 
@@ -21,7 +23,7 @@ public enum PrivilegedRequest: Sendable, Hashable {
         public let cause: String
         public var remedy: String? {
             "use: agents start|stop <toolchain> <instance>, reboot [--kexec --kernel FILE --initrd FILE], "
-                + "or clean-machines"
+                + "note-reboot <build id>, or clean-machines"
         }
     }
 
@@ -33,6 +35,7 @@ public enum PrivilegedRequest: Sendable, Hashable {
         case .reboot(.firmware): ["reboot"]
         case .reboot(.kexec(let kernel, let initrd)):
             ["reboot", "--kexec", "--kernel", kernel.string, "--initrd", initrd.string]
+        case .noteReboot(let id): ["note-reboot", id.description]
         case .cleanMachines: ["clean-machines"]
         }
     }
@@ -66,6 +69,11 @@ public enum PrivilegedRequest: Sendable, Hashable {
                     initrd: try Self.kexecFile(arguments[5])
                 )
             )
+        case "note-reboot":
+            guard arguments.count == 2, let id = BuildID(arguments[1]), id.description == arguments[1] else {
+                throw fail("'note-reboot' takes one build id")
+            }
+            self = .noteReboot(id)
         case "clean-machines" where arguments.count == 1: self = .cleanMachines
         case "clean-machines": throw fail("'clean-machines' takes no arguments")
         case let verb?: throw fail("there is no '\(verb.prefix(40).filter { $0.isLetter || $0 == "-" })'")
@@ -73,7 +81,7 @@ public enum PrivilegedRequest: Sendable, Hashable {
         }
     }
 
-    /// What root runs for it, one after the other; none for ``cleanMachines``, which is done by this program.
+    /// What root runs for it, one after the other; none for what this program does itself.
     public var steps: [PrivilegedStep] {
         switch self {
         case .startAgent(let toolchain, let instance):
@@ -93,7 +101,7 @@ public enum PrivilegedRequest: Sendable, Hashable {
                 ),
                 PrivilegedStep(Command("systemctl", ["kexec"])),
             ]
-        case .cleanMachines: return []
+        case .noteReboot, .cleanMachines: return []
         }
     }
 

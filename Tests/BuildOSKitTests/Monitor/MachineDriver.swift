@@ -90,7 +90,7 @@ extension Array<MonitorEffect> {
     var mails: [String] {
         compactMap {
             switch $0 {
-            case .mail(let mail), .announce(let mail): mail.subject
+            case .mail(let mail), .announce(let mail, _): mail.subject
             default: nil
             }
         }

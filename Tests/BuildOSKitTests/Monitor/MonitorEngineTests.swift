@@ -99,7 +99,12 @@ import Testing
             await run(clock, host, until: "reboot firmware")
         }
         let tail = host.calls.suffix(while: { !$0.hasPrefix("in use") })
-        #expect(tail == ["stop default", "mail [build-1] reboot for an update", "flush", "reboot firmware"])
+        #expect(
+            tail == [
+                "stop default", "note 20251124-bbbbbbbb", "mail [build-1] reboot for an update", "flush",
+                "reboot firmware",
+            ]
+        )
     }
 
     @Test("BOOT-9: changed files are verified first; broken ones are mailed about and never rebooted for")

@@ -76,6 +76,28 @@ import Testing
         #expect(Set(zip(looks, looks.dropFirst()).map { $0.duration(to: $1) }).count > 1)
     }
 
+    @Test(
+        "BOOT-8: a host that came up from a reboot with the old OS builds on, says so, and tries again later and later",
+        arguments: [(1, 600), (2, 1200), (3, 2400), (20, 21_600)]
+    )
+    func vainReboot(count: Int, seconds: Int64) throws {
+        var driver = try running { $0.lastReboot = RebootRecord(buildID: newID, count: count) }
+        #expect(driver.send(.buildIDSeen(.success(newID))).mails == ["the host can't reboot as asked"])
+        driver.pass(.seconds(seconds - 1))
+        #expect(driver.send(.buildIDSeen(.success(newID))).allSatisfy { $0 != .lookAtMachines })
+        #expect(driver.machine.phase == .running)
+        #expect(driver.machine.hostTroubles.count == 1)
+        driver.pass(.seconds(1))
+        #expect(driver.send(.buildIDSeen(.success(newID))).contains(.lookAtMachines))
+    }
+
+    @Test("BOOT-8: a reboot in vain for one build id does not hold up a reboot for another")
+    func vainRebootForAnother() throws {
+        let other = try #require(BuildID("20251125-cccccccc"))
+        var driver = try running { $0.lastReboot = RebootRecord(buildID: other, count: 5) }
+        #expect(driver.send(.buildIDSeen(.success(newID))) == [.lookAtMachines])
+    }
+
     @Test("BOOT-9: a changed checksums file leads to a reboot, once the new files are known to be whole")
     func toolchainChange() throws {
         var driver = try running()

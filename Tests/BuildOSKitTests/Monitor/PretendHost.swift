@@ -179,6 +179,8 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
         }
     }
 
+    func note(rebootFor id: BuildID) async throws { note("note \(id)") { _ in } }
+
     func publish(_ status: HostStatus) throws {
         try state.withLock { state in
             state.statuses.append(status)

@@ -7,6 +7,7 @@ import Testing
         let toolchain = try ToolchainName("t_2")
         for request: PrivilegedRequest in [
             .startAgent(toolchain, instance: 1), .stopAgent(.default, instance: 99), .reboot(.firmware), .cleanMachines,
+            .noteReboot(try #require(BuildID("20251124-bbbbbbbb"))),
             .reboot(.kexec(kernel: "/build/kexec/buildos-image", initrd: "/build/kexec/buildos-initrd")),
         ] { #expect(try PrivilegedRequest(arguments: request.arguments) == request) }
     }
@@ -29,7 +30,8 @@ import Testing
             ["reboot", "--kexec", "--kernel", "/build/kexecute/k", "--initrd", "/build/kexec/i"],
             ["reboot", "--kexec", "--kernel", "/build/kexec/-k", "--initrd", "/build/kexec/i"],
             ["reboot", "--kexec", "--kernel", "/build/kexec/a/k", "--initrd", "/build/kexec/i"],
-            ["clean-machines", "/"], ["Reboot"], ["reboot "],
+            ["note-reboot"], ["note-reboot", "no"], ["note-reboot", " 20251124-bbbbbbbb"], ["clean-machines", "/"],
+            ["Reboot"], ["reboot "],
         ]
     )
     func refused(arguments: [String]) {
