@@ -58,7 +58,7 @@ bench: image
 	./Benchmarks/run
 
 lint:
-	swift format lint --strict --recursive Sources Tests Package.swift Plugins/Package.swift
+	swift format lint --strict --recursive Sources Tests Examples Package.swift Plugins/Package.swift
 	swift build --build-tests -j $(JOBS) -Xswiftc -warnings-as-errors --scratch-path .build-lint
 
 install: stage
