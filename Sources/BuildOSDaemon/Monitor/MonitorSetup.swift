@@ -58,7 +58,10 @@ struct MonitorSetup {
             machines: HostMachines(privileged: privileged, layout: MachineLayout(root: at("/build/machines"))),
             mail: SendmailMailer(transport: transport),
             host: HostPower(privileged: privileged),
-            status: StatusFile(at(StatusFile.standard))
+            status: ReadinessNotice(
+                StatusFile(at(StatusFile.standard)),
+                socket: HostProcess.environmentVariable("NOTIFY_SOCKET")
+            )
         )
         engine = MonitorEngine(
             machine: MonitorMachine(
