@@ -27,6 +27,7 @@ final class Lab: Sendable {
     let logs: FilePath
     let transport: any Transport = LocalTransport()
     let notes = Notebook()
+    let secondImage: SecondImage
     /// The process that holds the namespaces.
     private let anchor: Int32
 
@@ -39,6 +40,11 @@ final class Lab: Sendable {
         self.directory = directory
         self.logs = logs
         self.anchor = anchor
+        secondImage = SecondImage(
+            directory: directory.appending("second-image"),
+            log: logs.appending("second-image.log"),
+            transport: transport
+        )
     }
 
     /// What keeps a lab from running on this machine; `nil` if nothing does.

@@ -9,7 +9,14 @@ struct LabTrait: SuiteTrait, TestScoping {
         testCase: Test.Case?,
         performing function: @Sendable () async throws -> Void
     ) async throws {
-        try await Lab.withLab { _ in try await function() }
+        try await Lab.withLab { lab in
+            try lab.publishImage()
+            do { try await function() } catch {
+                await lab.secondImage.cancel()
+                throw error
+            }
+            await lab.secondImage.cancel()
+        }
     }
 }
 
