@@ -141,12 +141,14 @@ final class VirtualHost: Sendable {
     /// Whether QEMU has ended: the host rebooted or powered down, or QEMU failed.
     var isOff: Bool { end.withLock { $0 != nil } }
 
-    /// Types on the serial console.
+    /// Types on the serial console. The connection stays for a moment: the guest's serial port takes only a few bytes at
+    /// a time, and what it hasn't taken when the connection ends is lost.
     func type(_ text: String) async throws {
         try await lab.transport.check(
-            Command("socat", ["-u", "STDIN", "UNIX-CONNECT:\(console)"]),
+            // QEMU forgets what the guest's serial port has not taken yet when the connection ends.
+            Command("socat", ["-t", "5", "STDIO", "UNIX-CONNECT:\(console),shut-none"]),
             input: .bytes(Array(text.utf8)),
-            timeLimit: .seconds(10)
+            timeLimit: .seconds(30)
         )
     }
 
