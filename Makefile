@@ -11,7 +11,7 @@ RELEASE := -c release -j $(JOBS) -Xswiftc -no-toolchain-stdlib-rpath
 MODULES := CurlFetcher TFTPStore LocalTransport BtrfsStorage
 MODULE_BUILD := --package-path Plugins --scratch-path .build-modules
 
-.PHONY: all help deps stage image demo test test-unit test-conformance test-e2e bench lint install clean
+.PHONY: all help deps stage image image-if-older demo test test-unit test-conformance test-e2e bench lint install clean
 
 all: stage
 
@@ -39,6 +39,11 @@ stage:
 
 image: stage
 	$(STAGE)/bin/buildosctl image build --output $(IMAGE)
+
+# For those who only want to see a host: an image that is newer than what it is made from will do.
+image-if-older: stage
+	@if [ -n "$$(find $(STAGE)/bin $(STAGE)/lib $(STAGE)/share -type f -newer $(IMAGE)/buildos-buildid -print -quit \
+	    2>&1)" ]; then $(STAGE)/bin/buildosctl image build --output $(IMAGE); fi
 
 demo:
 	./Scripts/demo
