@@ -50,6 +50,8 @@ struct ImageBuildCommand: AsyncParsableCommand {
         let missing = ImageTool.missing(ImageTool.forBuilding, path: path)
         guard missing.isEmpty else { throw ImageBuildError(.missingPrograms(missing)) }
 
+        // What the programs of the build make must not depend on the operator's mask.
+        umask(0o022)
         let transport = try modules.load().registry.transport().makeLocalTransport()
         let progress = ImageProgress()
         let builder = ImageBuilder(transport: transport, options: options) { progress.show($0) }

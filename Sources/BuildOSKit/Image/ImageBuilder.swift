@@ -125,13 +125,19 @@ public struct ImageBuilder: Sendable {
         for path in programs + [libraries] where !FileTree.exists(path) {
             throw ImageBuildError(.incompleteInstallation(path))
         }
-        let copy = ["--recursive", "--no-dereference", "--preserve=mode,links", "--no-target-directory"]
-        try await run(Command("cp", copy + [recipeDirectory.appending("overlay").string, root.string]))
+        // Copied aside first, because their modes depend on the umask under which they were installed.
+        let overlay = work.appending("overlay")
+        let own = overlay.appending("usr/lib/buildos")
+        try await run(ImageCommands.copy(recipeDirectory.appending("overlay"), to: overlay))
+        try FileTree.makeDirectory(overlay.appending("usr/bin"))
+        try await run(ImageCommands.copy(libraries, to: own))
         for program in programs {
-            let target = root.appending("usr/bin").appending(program.lastComponent?.string ?? "")
-            try await run(Command("cp", copy + [program.string, target.string]))
+            let name = program.lastComponent?.string ?? ""
+            try await run(ImageCommands.copy(program, to: overlay.appending("usr/bin").appending(name)))
         }
-        try await run(Command("cp", copy + [libraries.string, root.appending("usr/lib/buildos").string]))
+        try await run(Command("chmod", ["--recursive", "u=rwX,go=rX", overlay.string]))
+        try await run(ImageCommands.copy(overlay, to: root))
+        try FileTree.remove(overlay)
         try await run(ImageCommands.strip(in: root, programs: programs.compactMap { $0.lastComponent?.string }))
     }
 

@@ -15,6 +15,15 @@ enum ImageCommands {
         return Command("mmdebstrap", arguments, environment: environment(options.epoch))
     }
 
+    /// Copies a file or a tree under a new name or into one that is there: modes and links as they are, owner root.
+    static func copy(_ source: FilePath, to target: FilePath) -> Command {
+        Command(
+            "cp",
+            ["--recursive", "--no-dereference", "--preserve=mode,links", "--no-target-directory"]
+                + [source.string, target.string]
+        )
+    }
+
     /// Takes the symbols of the programs away that only a debugger needs; what modules bind to stays.
     static func strip(in root: FilePath, programs: [String]) -> Command {
         let programs = programs.map { root.appending("usr/bin").appending($0).string }
