@@ -25,6 +25,11 @@ extension EndToEndTests {
             #expect(mail == "X-Sender: <a@lab>\nX-Recipient: <b@lab>\nSubject: hello\n\n.dot\n")
         }
 
+        @Test("BOOT-10: the image is begun a second time, for suite 5 to compare")
+        func beginSecondImage() throws {
+            try Lab.current.secondImage.begin()
+        }
+
         @Test("The lab can't be reached from outside, nor the outside from it")
         func isolation() async throws {
             let lab = try Lab.current

@@ -7,8 +7,6 @@ extension EndToEndTests {
         "4. Bad parameters, a corrupt state disk, 1 GiB of RAM",
         .serialized,
         .host { lab in
-            // For suite 5. Not earlier: while hosts boot by PXE, their TFTP suffers from every other load.
-            lab.secondImage.begin()
             let state = try await Disk.state("state4", in: lab)
             try await state.corrupt()
             return HostShape(
