@@ -5,6 +5,12 @@ extension ImageBuilder {
     var root: FilePath { work.appending("root") }
     var recipeDirectory: FilePath { options.prefix.appending("share/buildos/os") }
 
+    /// Removes what this build, or one that was killed, made on the way.
+    func removeWork() throws(FileError) {
+        try LeftoverMounts.release(below: work)
+        try FileTree.remove(work)
+    }
+
     /// Runs a program; its words are told, and kept for the error if it fails.
     func run(_ command: Command, notes: Bool = false) async throws {
         guard notes else {

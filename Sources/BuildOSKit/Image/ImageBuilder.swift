@@ -67,15 +67,15 @@ public struct ImageBuilder: Sendable {
     public func build() async throws -> ImageIdentity {
         let recipe = try ImageRecipe(directory: recipeDirectory)
         try FileTree.makeDirectory(options.output)
-        try FileTree.remove(work)
+        try removeWork()
         try FileTree.makeDirectory(work)
         do {
             let identity = try await build(recipe)
-            try FileTree.remove(work)
+            try removeWork()
             return identity
         } catch {
             // The reason for the failure says more than a failure to clean up after it.
-            try? FileTree.remove(work)
+            try? removeWork()
             throw error
         }
     }

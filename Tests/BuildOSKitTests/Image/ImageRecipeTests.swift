@@ -67,4 +67,19 @@ import Testing
                 == "programs no-such-tool: not installed (apt-get install no-such-package)"
         )
     }
+
+    @Test func whatAKilledBuildLeftMountedIsFoundInnermostFirst() {
+        let table = #"""
+            proc /proc proc rw 0 0
+            none /out/.image-work/root/dev tmpfs rw 0 0
+            none /out/.image-work/root/dev/pts devpts rw 0 0
+            none /out/.image-work-2/root/dev devpts rw 0 0
+            sys /out/.image-work/a\040b sysfs ro 0 0
+
+            """#
+        #expect(
+            LeftoverMounts.mountPoints(below: "/out/.image-work", in: table)
+                == ["/out/.image-work/a b", "/out/.image-work/root/dev/pts", "/out/.image-work/root/dev"]
+        )
+    }
 }
