@@ -55,7 +55,13 @@ struct ImageBuildCommand: AsyncParsableCommand {
         let transport = try modules.load().registry.transport().makeLocalTransport()
         let progress = ImageProgress()
         let builder = ImageBuilder(transport: transport, options: options) { progress.show($0) }
-        let identity = try await cancelledByInterrupt { try await builder.build() }
+        let identity: ImageIdentity
+        do {
+            identity = try await cancelledByInterrupt { try await builder.build() }
+        } catch  where error is CancellationError || (error as? TransportError)?.kind == .cancelled {
+            print("Interrupted: what was made on the way is removed, the image in \(output) is as it was.")
+            throw ExitCode(130)
+        }
         print("\(output): build id \(identity.buildID)")
     }
 }
