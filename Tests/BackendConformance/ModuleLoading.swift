@@ -17,7 +17,7 @@ import Testing
 
     @Test("an error thrown by a module is caught by its type, with its values")
     func typedErrorsCrossTheBorder() async throws {
-        let transport = try LoadedModules.inventory.registry.transport(named: "local").makeLocalTransport()
+        let transport = try LoadedModules.inventory.registry.transport(named: "local").makeTransport(to: .thisMachine)
         let command = Command("no-such-program-here", ["x"])
         do {
             try await transport.check(command)

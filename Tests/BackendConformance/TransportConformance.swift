@@ -9,7 +9,7 @@ import Testing
 
     @Test("local, loaded", arguments: TransportSuite(LocalTransport()).checks.indices)
     func loaded(index: Int) async throws {
-        let transport = try LoadedModules.inventory.registry.transport(named: "local").makeLocalTransport()
+        let transport = try LoadedModules.inventory.registry.transport(named: "local").makeTransport(to: .thisMachine)
         try await TransportSuite(transport).checks[index].body()
     }
 }

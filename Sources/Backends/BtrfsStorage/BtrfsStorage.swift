@@ -5,6 +5,7 @@ internal import CBtrfsUtil
 
 /// Subvolumes and snapshots of btrfs, by libbtrfsutil, on a thread of its own.
 public actor BtrfsStorage: MachineStorage {
+    public nonisolated let backendName = "btrfs"
     public nonisolated let capabilities = MachineStorageCapabilities.ofBtrfs
 
     private let executor: BlockingExecutor
@@ -65,6 +66,19 @@ public actor BtrfsStorage: MachineStorage {
             parentUUID: withUnsafeBytes(of: information.parent_uuid) { Self.text(ofUUID: $0) },
             receivedUUID: withUnsafeBytes(of: information.received_uuid) { Self.text(ofUUID: $0) }
         )
+    }
+
+    public func space(of directory: FilePath) throws(MachineStorageError) -> VolumeSpace {
+        var status = statvfs()
+        guard statvfs(directory.string, &status) == 0 else {
+            throw MachineStorageError(Errno(rawValue: errno), directory, "look at the file system")
+        }
+        let unit = Int64(status.f_frsize)
+        return VolumeSpace(total: Int64(status.f_blocks) * unit, available: Int64(status.f_bavail) * unit)
+    }
+
+    public func synchronize(_ directory: FilePath) throws(MachineStorageError) {
+        try check(btrfs_util_sync(directory.string), directory, "write the file system to its disk")
     }
 
     public func create(_ path: FilePath) throws(MachineStorageError) {

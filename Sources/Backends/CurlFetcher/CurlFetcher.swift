@@ -3,6 +3,7 @@ import Glibc
 
 /// Fetches with libcurl: any number of transfers on one thread, each digested while it arrives.
 public final class CurlFetcher: Fetcher {
+    public let backendName = "curl"
     public let capabilities = FetcherCapabilities.ofCurl
     private let loop: TransferLoop
 
@@ -78,7 +79,7 @@ public struct CurlFetcherProvider: FetcherProvider {
         return findings
     }
 
-    public func makeFetcher() throws -> any Fetcher { try CurlFetcher() }
+    public func makeFetcher(_ options: FetcherOptions) throws -> any Fetcher { try CurlFetcher() }
 }
 
 extension FetcherCapabilities {

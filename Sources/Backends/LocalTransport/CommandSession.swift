@@ -28,6 +28,12 @@ final class CommandSession: Sendable {
             return try await run(subprocessInput: .none, output: output, error: error)
         case .inherited:
             return try await run(subprocessInput: .currentStandardInput, output: output, error: error)
+        case .descriptor(let descriptor):
+            return try await run(
+                subprocessInput: .fileDescriptor(try descriptor.duplicate(), closeAfterSpawningProcess: true),
+                output: output,
+                error: error
+            )
         case .file(let path):
             let descriptor = try open(path, .readOnly)
             return try await run(
@@ -93,7 +99,7 @@ final class CommandSession: Sendable {
                     }
                     collected.append(contentsOf: bytes)
                 case .lines(let handler): lines.feed(bytes, handler)
-                case .appended, .inherited: try descriptor?.writeAll(bytes)
+                case .appended, .inherited, .descriptor: try descriptor?.writeAll(bytes)
                 }
             }
         }
@@ -205,6 +211,7 @@ extension CommandOutput {
                 options: [.append, .create, .closeOnExec],
                 permissions: [.ownerReadWrite, .groupRead, .otherRead]
             )
+        case .descriptor(let descriptor): try descriptor.duplicate()
         case .inherited: try FileDescriptor(rawValue: standard).duplicate()
         }
     }

@@ -5,6 +5,7 @@ import Synchronization
 
 /// Runs programs on this machine, with swift-subprocess.
 public struct LocalTransport: Transport {
+    public let backendName = "local"
     public let capabilities = TransportCapabilities(remote: false)
 
     /// How long a command has between SIGTERM and SIGKILL.
@@ -44,6 +45,37 @@ public struct LocalTransport: Transport {
             return await Self.conclude(&group, of: session)
         }
         return try end.get()
+    }
+
+    public func upload(
+        _ file: FilePath,
+        to destination: FilePath,
+        permissions: FilePermissions,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(TransportError) {
+        try await copy(FileCopy(source: file, destination: destination, permissions: permissions, progress: progress))
+    }
+
+    public func download(
+        _ file: FilePath,
+        to destination: FilePath,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(TransportError) {
+        try await copy(FileCopy(source: file, destination: destination, permissions: nil, progress: progress))
+    }
+
+    private func copy(_ copy: FileCopy) async throws(TransportError) {
+        let isCancelled = Atomic(false)
+        let outcome: Result<Void, TransportError> = await withTaskCancellationHandler {
+            await DedicatedThread.run(name: "file-copy") {
+                Result { () throws(TransportError) in
+                    try copy.run { isCancelled.load(ordering: .relaxed) }
+                }
+            }
+        } onCancel: {
+            isCancelled.store(true, ordering: .relaxed)
+        }
+        try outcome.get()
     }
 
     private enum RunEvent: Sendable {
@@ -110,5 +142,10 @@ public struct LocalTransportProvider: TransportProvider {
             : [PreflightFinding(problem: "/proc is not mounted", remedy: "mount -t proc proc /proc")]
     }
 
-    public func makeLocalTransport() -> any Transport { LocalTransport() }
+    public func makeTransport(to destination: TransportDestination) throws -> any Transport {
+        guard destination == .thisMachine else {
+            throw UnsupportedOperation("log in to a host", backend: identity.name)
+        }
+        return LocalTransport()
+    }
 }

@@ -10,6 +10,7 @@ import Glibc
 /// One process may have one store for a directory. Its operations run one after the other, on a thread of the
 /// store's own.
 public actor TFTPStore: ArtifactStore {
+    public nonisolated let backendName = "tftp"
     public nonisolated let capabilities = ArtifactStoreCapabilities(atomicSwitch: true, serves: [])
 
     private let root: FilePath

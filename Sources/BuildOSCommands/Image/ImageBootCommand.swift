@@ -66,7 +66,7 @@ struct ImageBootCommand: AsyncParsableCommand {
                 """
             )
         }
-        let transport = try modules.load().registry.transport().makeLocalTransport()
+        let transport = try modules.load().registry.makeTransport(to: .thisMachine)
         let booter = ImageBooter(transport: transport, options: options)
         do {
             try await cancelledByInterrupt { try await booter.boot() }

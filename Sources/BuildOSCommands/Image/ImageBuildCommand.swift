@@ -52,7 +52,7 @@ struct ImageBuildCommand: AsyncParsableCommand {
 
         // What the programs of the build make must not depend on the operator's mask.
         umask(0o022)
-        let transport = try modules.load().registry.transport().makeLocalTransport()
+        let transport = try modules.load().registry.makeTransport(to: .thisMachine)
         let progress = ImageProgress()
         let builder = ImageBuilder(transport: transport, options: options) { progress.show($0) }
         let identity: ImageIdentity

@@ -44,7 +44,7 @@ struct InitCommand: AsyncParsableCommand {
         do {
             let modules = ModuleLoader.loadAll(named: ["LocalTransport"])
             for problem in modules.problems { log.say("modules: \(problem)") }
-            let transport = try modules.registry.transport(named: "local").makeLocalTransport()
+            let transport = try modules.registry.makeTransport(to: .thisMachine)
             var driverSetup = DriverSetup(transport)
             drivers = driverSetup
             try await HostSetup(transport: transport, log: log).run(&driverSetup)

@@ -18,7 +18,7 @@ struct MonitorSetup {
         let sharing = ResourcePlan.make(for: configuration, on: try MachineResources.detect())
         let names = Set(configuration.toolchains.map(\.name))
 
-        let transport = try registry.transport().makeLocalTransport()
+        let transport = try registry.makeTransport(to: .thisMachine)
         let fetcher = try registry.fetcher().makeFetcher()
         let layout = ToolchainLayout(base: at("/build"))
         let stores = try registry.artifactStore()

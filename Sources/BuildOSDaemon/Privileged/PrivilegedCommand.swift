@@ -37,7 +37,7 @@ struct PrivilegedCommand: AsyncParsableCommand {
             ModuleSearchPath(commandLine: [], environment: nil, executable: HostProcess.executable)
         )
         if request == .cleanMachines { return try await clean(modules) }
-        let transport = try modules.registry.transport().makeLocalTransport()
+        let transport = try modules.registry.makeTransport(to: .thisMachine)
         for step in request.steps {
             do {
                 try await transport.check(step.command, timeLimit: .seconds(240))

@@ -70,7 +70,7 @@ public struct ArtifactStoreCapabilities: CapabilitySet {
 }
 
 /// Publishes sets of files under predictable names; a set switches from old to new whole (TOOL-3, TOOL-8).
-public protocol ArtifactStore: Sendable {
+public protocol ArtifactStore: BackendInstance {
     /// What it can do.
     var capabilities: ArtifactStoreCapabilities { get }
 
@@ -93,6 +93,20 @@ public protocol ArtifactStore: Sendable {
 
     /// Takes a set away from readers and deletes it. A set that isn't there is not an error.
     func remove(_ set: ArtifactSetName) async throws(ArtifactStoreError)
+
+    /// Starts a server that hands out files, and takes files where it is told to (TOOL-8, BOT-3).
+    ///
+    /// - Returns: when it can be reached. It runs until ``ArtifactServer/stop()``.
+    func serve(_ configuration: ArtifactServerConfiguration) async throws(ArtifactStoreError) -> any ArtifactServer
+}
+
+extension ArtifactStore {
+    public func serve(
+        _ configuration: ArtifactServerConfiguration
+    ) async throws(ArtifactStoreError) -> any ArtifactServer {
+        let operation = UnsupportedOperation("serve", backend: backendName)
+        throw ArtifactStoreError(path: configuration.readRoot, cause: operation.description)
+    }
 }
 
 /// Makes stores.

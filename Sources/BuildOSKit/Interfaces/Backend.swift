@@ -6,6 +6,8 @@ public enum BackendInterface: String, Sendable, Codable, CaseIterable {
     case artifactStore = "artifact-store"
     /// ``MachineStorage``
     case machineStorage = "machine-storage"
+    /// ``VirtualMachines``
+    case virtualMachines = "virtual-machines"
     /// ``Transport``
     case transport
 }
@@ -65,6 +67,12 @@ public struct PreflightFinding: Sendable, Hashable, Codable {
         self.problem = problem
         self.remedy = remedy
     }
+}
+
+/// What every implementation of an interface says of itself.
+public protocol BackendInstance: Sendable {
+    /// The name of the backend that made it, for errors: ``BackendIdentity/name``.
+    var backendName: String { get }
 }
 
 /// Makes instances of one implementation; what a module registers.

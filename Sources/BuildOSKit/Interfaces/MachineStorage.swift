@@ -28,7 +28,19 @@ public struct Subvolume: Sendable, Hashable {
 public struct MachineStorageError: DiagnosableError, Hashable {
     /// The kinds of failure that policy tells apart.
     public enum Kind: String, Sendable, Hashable {
-        case notFound, alreadyExists, notASubvolume, notAVolume, noPermission, noSpace, readOnly, busy, other
+        case notFound, alreadyExists, notASubvolume, notAVolume, noPermission, noSpace, readOnly, busy
+        /// The stream builds on a subvolume that isn't here, or was changed.
+        case noParent
+        /// What was to be received is not a stream of this storage, is damaged, or ended too early.
+        case badStream
+        /// Nobody reads the stream any more.
+        case streamClosed
+        /// The task was cancelled.
+        case cancelled
+        /// This storage can't do that; see ``MachineStorage/capabilities``.
+        case unsupported
+        /// Something else, told by the cause.
+        case other
     }
 
     /// What kind of failure it is.
@@ -44,9 +56,16 @@ public struct MachineStorageError: DiagnosableError, Hashable {
         self.cause = cause
     }
 
+    /// The error of an operation that a storage does not offer.
+    public static func unsupported(_ operation: String, _ path: FilePath, by storage: any MachineStorage) -> Self {
+        Self(.unsupported, path: path, cause: UnsupportedOperation(operation, backend: storage.backendName).description)
+    }
+
     public var subject: String { path.string }
     public var remedy: String? {
         switch kind {
+        case .noParent: "send it whole, or on the base of a revision that is here"
+        case .badStream: "send it again"
         case .noPermission: "run as root, or mount with user_subvol_rm_allowed"
         case .noSpace: "remove machines or revisions that are no longer used"
         case .notAVolume: "format the disk with mkfs.btrfs and label it buildos.machines"
@@ -61,25 +80,83 @@ public struct MachineStorageCapabilities: CapabilitySet {
     public let copyOnWrite: Bool
     /// Whether a read-only subvolume can't be written even by root.
     public let enforcedReadOnly: Bool
+    /// Names of the formats in which it sends, best first; empty if it can't send.
+    public let sends: [String]
+    /// Names of the formats that it receives; empty if it can't receive.
+    public let receives: [String]
+    /// Whether it can send the difference to a parent alone.
+    public let incrementalSend: Bool
+    /// Whether it can send data compressed as it is stored.
+    public let compressedSend: Bool
 
     /// Creates capabilities.
-    public init(copyOnWrite: Bool, enforcedReadOnly: Bool) {
+    public init(
+        copyOnWrite: Bool,
+        enforcedReadOnly: Bool,
+        sends: [String] = [],
+        receives: [String] = [],
+        incrementalSend: Bool = false,
+        compressedSend: Bool = false
+    ) {
         self.copyOnWrite = copyOnWrite
         self.enforcedReadOnly = enforcedReadOnly
+        self.sends = sends
+        self.receives = receives
+        self.incrementalSend = incrementalSend
+        self.compressedSend = compressedSend
     }
 
     public var listing: [Capability] {
-        [Capability("copy-on-write", copyOnWrite), Capability("enforced-read-only", enforcedReadOnly)]
+        [
+            Capability("copy-on-write", copyOnWrite), Capability("enforced-read-only", enforcedReadOnly),
+            Capability("sends", sends.isEmpty ? ["nothing"] : sends),
+            Capability("receives", receives.isEmpty ? ["nothing"] : receives),
+            Capability("incremental-send", incrementalSend), Capability("compressed-send", compressedSend),
+        ]
     }
 }
 
-/// Volumes, subvolumes and snapshots (MACH-1).
-public protocol MachineStorage: Sendable {
+/// What to send, and on the base of what.
+public struct SendRequest: Sendable, Hashable {
+    /// A read-only subvolume.
+    public var subvolume: FilePath
+    /// A read-only subvolume that the receiver has; `nil` sends everything.
+    public var parent: FilePath?
+    /// The format, one of ``MachineStorageCapabilities/sends``; the storage's best if `nil`.
+    public var format: String?
+
+    /// Creates a request.
+    public init(_ subvolume: FilePath, parent: FilePath? = nil, format: String? = nil) {
+        self.subvolume = subvolume
+        self.parent = parent
+        self.format = format
+    }
+}
+
+/// Room on a volume.
+public struct VolumeSpace: Sendable, Hashable, Codable {
+    /// Bytes in all.
+    public let total: Int64
+    /// Bytes that can still be written.
+    public let available: Int64
+
+    /// Creates a description of a volume's room.
+    public init(total: Int64, available: Int64) {
+        self.total = total
+        self.available = available
+    }
+}
+
+/// Volumes, subvolumes and snapshots (MACH-1), and their way to other hosts (MACH-2, MACH-3).
+public protocol MachineStorage: BackendInstance {
     /// What it can do.
     var capabilities: MachineStorageCapabilities { get }
 
     /// Whether the directory lies on a file system of this storage's kind.
     func isVolume(_ directory: FilePath) async throws(MachineStorageError) -> Bool
+
+    /// The room on the volume that holds a directory.
+    func space(of directory: FilePath) async throws(MachineStorageError) -> VolumeSpace
 
     /// The subvolumes directly inside a directory, by name. Costs nothing for subvolumes elsewhere.
     func subvolumes(in directory: FilePath) async throws(MachineStorageError) -> [Subvolume]
@@ -98,6 +175,56 @@ public protocol MachineStorage: Sendable {
 
     /// Deletes a subvolume, read-only or not.
     func delete(_ path: FilePath) async throws(MachineStorageError)
+
+    /// Returns when all that was done to the volume that holds a directory is on its disk.
+    func synchronize(_ directory: FilePath) async throws(MachineStorageError)
+
+    /// Writes a subvolume as a stream, from beginning to end. Cancelling the task ends it.
+    ///
+    /// - Parameters:
+    ///   - sink: a pipe, a socket or a file, which stays the caller's to close.
+    ///   - progress: called now and then, off the cooperative pool, with the bytes written so far; must not block.
+    /// - Throws: ``MachineStorageError``; what was written by then is of no use.
+    func send(
+        _ request: SendRequest,
+        to sink: FileDescriptor,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(MachineStorageError)
+
+    /// Makes a read-only subvolume in a directory from a stream, under the name that the stream gives it.
+    ///
+    /// The stream is hostile: nothing outside of the new subvolume is touched, whatever it holds. The parent of an
+    /// incremental stream is found by its identity, wherever on the volume it is; it must not have been changed.
+    ///
+    /// - Parameters:
+    ///   - source: a pipe, a socket or a file, read to the end of the stream; stays the caller's to close.
+    ///   - directory: where the subvolume is made.
+    ///   - progress: as in ``send(_:to:progress:)``, with the bytes read so far.
+    /// - Returns: the subvolume, with ``Subvolume/receivedUUID`` set.
+    /// - Throws: ``MachineStorageError``; the half-made subvolume is then gone.
+    func receive(
+        from source: FileDescriptor,
+        into directory: FilePath,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(MachineStorageError) -> Subvolume
+}
+
+extension MachineStorage {
+    public func send(
+        _ request: SendRequest,
+        to sink: FileDescriptor,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(MachineStorageError) {
+        throw .unsupported("send", request.subvolume, by: self)
+    }
+
+    public func receive(
+        from source: FileDescriptor,
+        into directory: FilePath,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(MachineStorageError) -> Subvolume {
+        throw .unsupported("receive", directory, by: self)
+    }
 }
 
 /// Makes storages.

@@ -34,9 +34,28 @@ public struct BackendRegistry: Sendable {
         try find(.machineStorage, name, as: (any MachineStorageProvider).self)
     }
 
+    /// The virtual machine backend of that name, or the first one.
+    public func virtualMachines(named name: String? = nil) throws(BackendRegistryError) -> any VirtualMachineProvider {
+        try find(.virtualMachines, name, as: (any VirtualMachineProvider).self)
+    }
+
     /// The transport backend of that name, or the first one.
     public func transport(named name: String? = nil) throws(BackendRegistryError) -> any TransportProvider {
         try find(.transport, name, as: (any TransportProvider).self)
+    }
+
+    /// A transport to a destination, by the first backend whose commands run where it is.
+    ///
+    /// - Throws: ``BackendRegistryError`` if there is none, or what the backend throws.
+    public func makeTransport(to destination: TransportDestination) throws -> any Transport {
+        let isRemote = destination != .thisMachine
+        let candidates = providers.compactMap { $0 as? any TransportProvider }
+        guard let provider = candidates.first(where: { $0.capabilities.remote == isRemote }) else {
+            throw BackendRegistryError(
+                .missing(.transport, name: isRemote ? "ssh" : "local", have: candidates.map(\.identity.name))
+            )
+        }
+        return try provider.makeTransport(to: destination)
     }
 
     private func find<Provider>(

@@ -8,6 +8,7 @@ actor PretendStorage: MachineStorage {
         var receivedUUID: String?
     }
 
+    nonisolated let backendName = "pretend"
     nonisolated let capabilities = MachineStorageCapabilities(copyOnWrite: false, enforcedReadOnly: false)
     private var table: [FilePath: Attributes] = [:]
     private var undeletable: Set<FilePath> = []
@@ -35,6 +36,9 @@ actor PretendStorage: MachineStorage {
         }
         return subvolume
     }
+
+    func space(of directory: FilePath) -> VolumeSpace { VolumeSpace(total: 1 << 40, available: 1 << 40) }
+    func synchronize(_ directory: FilePath) {}
 
     func create(_ path: FilePath) throws(MachineStorageError) { throw unsupported(path) }
     func snapshot(_ source: FilePath, to destination: FilePath, readOnly: Bool) throws(MachineStorageError) {

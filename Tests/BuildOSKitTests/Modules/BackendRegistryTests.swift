@@ -14,7 +14,9 @@ import Testing
         let capabilities = TransportCapabilities(remote: false)
         init(_ name: String) { identity = BackendIdentity(name: name, interface: .transport, summary: "") }
         func preflight() async -> [PreflightFinding] { [] }
-        func makeLocalTransport() throws -> any Transport { throw UnsupportedOperation("run", backend: identity.name) }
+        func makeTransport(to destination: TransportDestination) throws -> any Transport {
+            throw UnsupportedOperation("run", backend: identity.name)
+        }
     }
 
     @Test func theFirstOfAnInterfaceIsTheDefault() throws {

@@ -5,6 +5,7 @@ import Testing
 
 /// Not a transport: notes commands and answers from a table.
 private final class PretendTransport: Transport {
+    let backendName = "pretend"
     let capabilities = TransportCapabilities(remote: false)
     private let answer: @Sendable (Command) -> (Int32, String)
     private let state = Mutex<[(Command, String)]>([])
@@ -27,6 +28,21 @@ private final class PretendTransport: Transport {
         let (status, printed) = answer(command)
         return CommandResult(status: .exited(status), output: Array(printed.utf8))
     }
+}
+
+extension PretendTransport {
+    func upload(
+        _ file: FilePath,
+        to destination: FilePath,
+        permissions: FilePermissions,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(TransportError) { throw TransportError(.unsupported, subject: file.string) }
+
+    func download(
+        _ file: FilePath,
+        to destination: FilePath,
+        progress: (@Sendable (Int64) -> Void)?
+    ) async throws(TransportError) { throw TransportError(.unsupported, subject: file.string) }
 }
 
 @Suite("Monitor: this host's ports") struct HostPortsTests {
