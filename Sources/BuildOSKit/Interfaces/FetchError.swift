@@ -32,14 +32,17 @@ public struct FetchError: DiagnosableError, Hashable {
     public let url: ResourceURL
     /// The library's or the server's own words.
     public let detail: String
+    /// The status of the server's answer, where it gave one (RFC 9110, 15).
+    public let httpStatus: Int?
     /// What was left in the destination, if the request wanted that and it can be gone on with.
     public let partial: PartialFetch?
 
     /// Creates an error.
-    public init(_ kind: Kind, url: ResourceURL, detail: String, partial: PartialFetch? = nil) {
+    public init(_ kind: Kind, url: ResourceURL, detail: String, httpStatus: Int? = nil, partial: PartialFetch? = nil) {
         self.kind = kind
         self.url = url
         self.detail = detail
+        self.httpStatus = httpStatus
         self.partial = partial
     }
 

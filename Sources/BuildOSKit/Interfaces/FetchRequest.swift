@@ -62,6 +62,27 @@ public struct PartialFetch: Sendable, Hashable, Codable {
     }
 }
 
+/// What is sent to a server with a request (RFC 9110, 9.3.3).
+public struct FetchBody: Sendable, Hashable {
+    /// Where the bytes are.
+    public enum Content: Sendable, Hashable {
+        case bytes([UInt8])
+        /// The content of a file, with its size at the time the request begins.
+        case file(FilePath)
+    }
+
+    /// The `Content-Type` header.
+    public var contentType: String
+    /// The bytes.
+    public var content: Content
+
+    /// Creates a body.
+    public init(contentType: String, content: Content) {
+        self.contentType = contentType
+        self.content = content
+    }
+}
+
 /// One resource to get into one file.
 public struct FetchRequest: Sendable, Hashable {
     /// Where it is.
@@ -74,6 +95,9 @@ public struct FetchRequest: Sendable, Hashable {
     public var limits: FetchLimits
     /// Fetch only if the resource is no longer the one these describe (http and https).
     public var unlessMatching: ResourceValidators
+    /// Sent by POST if given, by http and https alone; what the server answers goes into the destination. Redirects are
+    /// followed with the same method and body. Such a request is neither conditional nor continued.
+    public var posting: FetchBody?
     /// Whether a fetch that breaks off leaves what has come, described by ``FetchError/partial``.
     public var keepsPartial: Bool
     /// What is in the destination already. The fetch goes on behind it where the server can do that and has that same
@@ -87,6 +111,7 @@ public struct FetchRequest: Sendable, Hashable {
         digestAlgorithm: DigestAlgorithm? = nil,
         limits: FetchLimits = FetchLimits(),
         unlessMatching: ResourceValidators = ResourceValidators(),
+        posting: FetchBody? = nil,
         keepsPartial: Bool = false,
         continuing: PartialFetch? = nil
     ) {
@@ -95,6 +120,7 @@ public struct FetchRequest: Sendable, Hashable {
         self.digestAlgorithm = digestAlgorithm
         self.limits = limits
         self.unlessMatching = unlessMatching
+        self.posting = posting
         self.keepsPartial = keepsPartial
         self.continuing = continuing
     }

@@ -8,13 +8,22 @@ public struct FetcherCapabilities: CapabilitySet {
     public let conditional: Bool
     /// Whether it can go on with a transfer that broke off.
     public let resumable: Bool
+    /// Whether it sends bodies by POST.
+    public let posts: Bool
 
     /// Creates capabilities.
-    public init(schemes: [String], digests: [DigestAlgorithm], conditional: Bool, resumable: Bool = false) {
+    public init(
+        schemes: [String],
+        digests: [DigestAlgorithm],
+        conditional: Bool,
+        resumable: Bool = false,
+        posts: Bool = false
+    ) {
         self.schemes = schemes
         self.digests = digests
         self.conditional = conditional
         self.resumable = resumable
+        self.posts = posts
     }
 
     public var listing: [Capability] {
@@ -22,6 +31,7 @@ public struct FetcherCapabilities: CapabilitySet {
             Capability("schemes", schemes),
             Capability("digests", digests.map(\.rawValue)),
             Capability("conditional", conditional), Capability("resumable", resumable),
+            Capability("posts", posts),
         ]
     }
 }
