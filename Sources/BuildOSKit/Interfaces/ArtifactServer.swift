@@ -42,6 +42,9 @@ public struct ArtifactServerConfiguration: Sendable, Hashable {
     public var readRoot: FilePath
     /// The names that may be read; `nil` for whatever is under ``readRoot``.
     public var readableNames: Set<String>?
+    /// Names whose requests are reported as ``ArtifactTransfer/Stage/withheld`` and not answered, as if the packet had been
+    /// lost: a client repeats itself, perhaps to a later server at the same end point.
+    public var withheldNames: Set<String>
     /// What clients may write; `nil` for nothing.
     public var uploads: UploadRules?
     /// Most transfers at once; more are refused.
@@ -60,6 +63,7 @@ public struct ArtifactServerConfiguration: Sendable, Hashable {
         endpoint: ServerEndpoint,
         readRoot: FilePath,
         readableNames: Set<String>? = nil,
+        withheldNames: Set<String> = [],
         uploads: UploadRules? = nil,
         maximumSessions: Int = 256,
         maximumSessionsPerClient: Int = 64,
@@ -70,6 +74,7 @@ public struct ArtifactServerConfiguration: Sendable, Hashable {
         self.endpoint = endpoint
         self.readRoot = readRoot
         self.readableNames = readableNames
+        self.withheldNames = withheldNames
         self.uploads = uploads
         self.maximumSessions = maximumSessions
         self.maximumSessionsPerClient = maximumSessionsPerClient
@@ -88,6 +93,8 @@ public struct ArtifactTransfer: Sendable, Hashable {
     public enum Stage: Sendable, Hashable {
         /// The request came and was accepted.
         case began
+        /// The request came and was not answered; see ``ArtifactServerConfiguration/withheldNames``.
+        case withheld
         /// The last byte was acknowledged; a written file is in place.
         case completed(byteCount: Int64)
         /// It was refused or broken off, with the reason.
