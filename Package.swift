@@ -84,7 +84,7 @@ let package = Package(
         .target(
             name: "BuildOSCommands",
             dependencies: [
-                "BuildOSKit",
+                "BuildOSKit", "BuildOSConformance",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift
@@ -115,7 +115,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["BuildOSKit"], path: "Tests/TestSupport", swiftSettings: swift),
         .testTarget(
             name: "BuildOSKitTests",
-            dependencies: ["BuildOSKit", "BuildOSCommands", "BuildOSDaemon", "TestSupport"],
+            dependencies: ["BuildOSKit", "BuildOSConformance", "BuildOSCommands", "BuildOSDaemon", "TestSupport"],
             swiftSettings: swift
         ),
         .testTarget(
