@@ -12,6 +12,8 @@ public struct BuildOSControl: AsyncParsableCommand {
         subcommands: [
             BackendsCommand.self,
             ConfigCommand.self,
+            ConformanceCommand.self,
+            DoctorCommand.self,
             ImageCommand.self,
             StatusCommand.self,
         ]

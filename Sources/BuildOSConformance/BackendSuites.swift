@@ -16,6 +16,34 @@ extension TransportSuite: ConformanceSuite {
     public static var interface: BackendInterface { .transport }
 }
 
+extension ConformanceRunner {
+    /// Runs the suite of a backend's interface on what the backend makes.
+    ///
+    /// - Returns: a report; one without results, with the reason, if the backend can't work on this machine, its provider
+    ///   makes nothing, or the environment hasn't what the suite needs.
+    /// - Throws: `CancellationError` if the task is cancelled.
+    public func run(
+        _ provider: any BackendProvider,
+        in environment: ConformanceEnvironment,
+        observe: @Sendable (ConformanceResult) -> Void = { _ in }
+    ) async throws -> ConformanceReport {
+        func skipped(_ reason: String) -> ConformanceReport {
+            ConformanceReport(backend: provider.identity, skip: ConformanceSkip(reason))
+        }
+        let findings = await provider.preflight()
+        guard findings.isEmpty else {
+            return skipped(findings.map { "\($0.problem) (\($0.remedy))" }.joined(separator: "; "))
+        }
+        do {
+            return try await run(environment.suite(for: provider), of: provider.identity, observe: observe)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            return skipped("\(error)")
+        }
+    }
+}
+
 extension ConformanceEnvironment {
     /// The suite for what a backend makes.
     ///
@@ -28,7 +56,11 @@ extension ConformanceEnvironment {
             return ArtifactStoreSuite(in: scratch) { try provider.makeStore(root: $0) }
         case let provider as any MachineStorageProvider:
             let storage = try provider.makeStorage()
-            return MachineStorageSuite(storage, volume: try await volume(for: storage))
+            guard let volume = try await volume(for: storage) else {
+                let directories = (volumes + [scratch]).map(\.string).joined(separator: ", ")
+                throw ConformanceSkip("no file system of its kind: \(directories)")
+            }
+            return MachineStorageSuite(storage, volume: volume)
         case let provider as any TransportProvider:
             return TransportSuite(try provider.makeTransport(to: try destination(for: provider)))
         default:
@@ -36,11 +68,10 @@ extension ConformanceEnvironment {
         }
     }
 
-    private func volume(for storage: any MachineStorage) async throws -> FilePath {
+    /// The first of ``volumes`` and ``scratch`` that lies on a file system of the storage's kind.
+    public func volume(for storage: any MachineStorage) async throws(MachineStorageError) -> FilePath? {
         for directory in volumes + [scratch] where try await storage.isVolume(directory) { return directory }
-        throw ConformanceSkip(
-            "none of \((volumes + [scratch]).map(\.string).joined(separator: ", ")) is on a file system of its kind"
-        )
+        return nil
     }
 
     private func destination(for provider: any TransportProvider) throws -> TransportDestination {

@@ -22,6 +22,11 @@ public struct ConformanceEnvironment: Sendable, Hashable {
             self.kernel = kernel
             self.initrd = initrd
         }
+
+        /// The guest that `Scripts/make-test-guest` put in a directory.
+        public init(in directory: FilePath) {
+            self.init(kernel: directory.appending("vmlinuz"), initrd: directory.appending("initrd"))
+        }
     }
 
     /// A directory in which every check makes one of its own, which it removes.

@@ -38,6 +38,13 @@ public struct ConformanceResult: Sendable, Hashable {
     public let outcome: ConformanceOutcome
     /// How long it took.
     public let duration: Duration
+
+    /// Creates a result.
+    public init(check: String, outcome: ConformanceOutcome, duration: Duration) {
+        self.check = check
+        self.outcome = outcome
+        self.duration = duration
+    }
 }
 
 /// What came of running a suite.

@@ -8,15 +8,36 @@ struct BackendsCommand: AsyncParsableCommand {
         abstract: "List the backends found, from where, what they can do and what they miss.",
         discussion: """
             Exits with 0 if every module found could be loaded, with 1 otherwise. What a backend misses on this machine \
-            is shown with the remedy but does not change the exit status.
+            is shown with the remedy but does not change the exit status: 'buildosctl doctor' is for that.
             """
     )
 
     @OptionGroup var modules: ModuleOptions
-    @OptionGroup var format: FormatOptions
+
+    /// How it is printed.
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case text, json, markdown
+    }
+
+    @Option(help: "How to print: text for people, json for scripts, markdown for the capabilities side by side.")
+    var format: Format = .text
 
     func run() async throws {
         let inventory = modules.load()
+        let report = await report(on: inventory)
+        switch format {
+        case .json: try FormatOptions.printJSON(report)
+        case .text: print(report.text, terminator: "")
+        case .markdown:
+            print(BackendMatrix.markdown(of: inventory.registry.providers), terminator: "")
+            for problem in inventory.problems {
+                _ = try? FileDescriptor.standardError.writeAll("buildosctl backends: \(problem)\n".utf8)
+            }
+        }
+        if !report.problems.isEmpty { throw ExitCode(1) }
+    }
+
+    private func report(on inventory: ModuleInventory) async -> BackendsReport {
         var report = BackendsReport(modules: [], problems: [])
         for module in inventory.modules {
             var entry = BackendsReport.Module(name: module.name, file: module.file.string, backends: [])
@@ -39,11 +60,7 @@ struct BackendsCommand: AsyncParsableCommand {
         report.problems = inventory.problems.map {
             BackendsReport.Problem(file: $0.file.string, cause: $0.cause, remedy: $0.remedy)
         }
-        switch format.format {
-        case .json: try format.printJSON(report)
-        case .text: print(report.text, terminator: "")
-        }
-        if !report.problems.isEmpty { throw ExitCode(1) }
+        return report
     }
 }
 

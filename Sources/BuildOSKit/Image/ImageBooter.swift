@@ -36,25 +36,14 @@ public struct ImageBooter: Sendable {
 
     /// The programs and files that the boot needs.
     public var tools: [ImageTool] {
-        var tools = [ImageTool("qemu-system-x86_64", package: "qemu-system-x86")]
-        if options.overNetwork {
-            tools += zip(PXEConfiguration.programs, ["pxelinux", "syslinux-common"])
-                .map { ImageTool($0.string, package: $1) }
-            tools.append(ImageTool("/usr/lib/ipxe/qemu/efi-virtio.rom", package: "ipxe-qemu"))
-        }
-        if options.scratchDisks {
-            tools += [
-                ImageTool("mkfs.ext4", package: "e2fsprogs"), ImageTool("mkfs.btrfs", package: "btrfs-progs"),
-            ]
-        }
-        return tools
+        ImageTool.forBooting(overNetwork: options.overNetwork, scratchDisks: options.scratchDisks)
     }
 
     /// Runs the guest until it is switched off or the task is cancelled.
     ///
     /// - Throws: ``ImageBuildError``, ``PXEConfigurationError``, ``FileError``, ``TransportError``
     public func boot() async throws {
-        let path = (HostProcess.environmentVariable("PATH") ?? "") + ":/usr/sbin:/sbin"
+        let path = ImageTool.searchPath
         let missing = ImageTool.missing(tools, path: path)
         guard missing.isEmpty else { throw ImageBuildError(.missingPrograms(missing)) }
         for file in [options.image.kernel, options.image.initrd] + options.disks where !FileTree.exists(file) {

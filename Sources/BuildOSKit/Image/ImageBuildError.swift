@@ -77,6 +77,29 @@ public struct ImageTool: Sendable, Hashable {
         ImageTool("sha256sum", package: "coreutils"),
     ]
 
+    /// What ``ImageBooter`` runs and reads.
+    ///
+    /// - Parameters:
+    ///   - overNetwork: ``ImageBooter/Options/overNetwork``
+    ///   - scratchDisks: ``ImageBooter/Options/scratchDisks``
+    public static func forBooting(overNetwork: Bool, scratchDisks: Bool) -> [ImageTool] {
+        var tools = [ImageTool("qemu-system-x86_64", package: "qemu-system-x86")]
+        if overNetwork {
+            tools += zip(PXEConfiguration.programs, ["pxelinux", "syslinux-common"])
+                .map { ImageTool($0.string, package: $1) }
+            tools.append(ImageTool("/usr/lib/ipxe/qemu/efi-virtio.rom", package: "ipxe-qemu"))
+        }
+        if scratchDisks {
+            tools += [
+                ImageTool("mkfs.ext4", package: "e2fsprogs"), ImageTool("mkfs.btrfs", package: "btrfs-progs"),
+            ]
+        }
+        return tools
+    }
+
+    /// This process's `PATH`, and the directories of root's programs, which an ordinary user's doesn't have.
+    public static var searchPath: String { (HostProcess.environmentVariable("PATH") ?? "") + ":/usr/sbin:/sbin" }
+
     /// The tools that are not on this machine, given its `PATH`.
     public static func missing(_ tools: [ImageTool], path: String) -> [ImageTool] {
         let directories = path.split(separator: ":").map(String.init)

@@ -87,6 +87,25 @@ public enum ModuleLoader {
         return inventory
     }
 
+    /// Loads one module, wherever it is, with the same checks. It stays loaded for the life of the process.
+    public static func load(_ file: FilePath) -> ModuleInventory {
+        var inventory = ModuleInventory()
+        do throws(ModuleProblem) {
+            guard let name = moduleName(ofFile: file.lastComponent?.string ?? "") else {
+                throw ModuleProblem(
+                    file,
+                    "its name is not that of a module",
+                    remedy: "name it lib<Name>.so, as its exported functions say; <Name> is a plain ASCII identifier"
+                )
+            }
+            // A name without a slash would be looked up where libraries are, not here.
+            try load(name, file.string.contains("/") ? file : FilePath(".").appending(file.string), into: &inventory)
+        } catch {
+            inventory.problems.append(error)
+        }
+        return inventory
+    }
+
     private static func load(
         _ name: String,
         _ file: FilePath,
@@ -190,14 +209,17 @@ public enum ModuleLoader {
     /// `<Name>` of every `lib<Name>.so` in a directory, sorted, the kit itself passed over; `nil` if the directory can't be read.
     private static func moduleNames(in directory: FilePath) -> [String]? {
         guard let files = try? FileTree.names(in: directory) else { return nil }
-        return files.compactMap { file in
-            guard file.hasPrefix("lib"), file.hasSuffix(".so") else { return nil }
-            let stem = file.dropFirst(3).dropLast(3)
-            guard stem != "BuildOSKitShared", let first = stem.unicodeScalars.first, first.properties.isXIDStart,
-                stem.unicodeScalars.allSatisfy({ $0.isASCII && $0.properties.isXIDContinue })
-            else { return nil }
-            return String(stem)
-        }
+        return files.compactMap(moduleName(ofFile:))
+    }
+
+    /// `<Name>` of `lib<Name>.so`; `nil` if it can't be a module.
+    private static func moduleName(ofFile file: String) -> String? {
+        guard file.hasPrefix("lib"), file.hasSuffix(".so") else { return nil }
+        let stem = file.dropFirst(3).dropLast(3)
+        guard stem != "BuildOSKitShared", let first = stem.unicodeScalars.first, first.properties.isXIDStart,
+            stem.unicodeScalars.allSatisfy({ $0.isASCII && $0.properties.isXIDContinue })
+        else { return nil }
+        return String(stem)
     }
 }
 
