@@ -1,0 +1,92 @@
+/// A guest's way to the network: a tap device on a bridge, and rules by which it finds its agent's TFTP server at the
+/// address that workers expect (BOT-2, BOT-3; build2-facts, 3).
+///
+/// The guest sends to 196.254.111.222, port 69, through whatever gateway it was given. The rules see that in the bridge,
+/// before any routing: they turn such frames to the host itself, whoever the gateway is, and the port to that of the
+/// guest's own server. No state is kept; answers come from the address itself, which the host has on `lo`.
+public struct GuestNetwork: Sendable {
+    /// The address at which workers look for their agent.
+    public static let agentAddress = "196.254.111.222"
+
+    private let transport: any Transport
+    private let number: GuestNumber
+    private let bridge: String
+    private let user: String?
+
+    /// Creates a description of a guest's network.
+    ///
+    /// - Parameter user: who may open the tap device besides root.
+    public init(transport: any Transport, number: GuestNumber, bridge: String, user: String?) {
+        self.transport = transport
+        self.number = number
+        self.bridge = bridge
+        self.user = user
+    }
+
+    /// Makes device and rules. What an earlier guest of the same instance left is taken away first; if a step fails,
+    /// nothing is left. Needs CAP_NET_ADMIN.
+    ///
+    /// - Throws: ``TransportError``, ``FileError``
+    public func setUp() async throws {
+        await tearDown()
+        do {
+            let address = try FileTree.readText(FilePath("/sys/class/net/\(bridge)/address"), limit: 64)
+            let bridgeAddress = try MACAddress(String(address.prefix { !$0.isWhitespace }))
+            for command in Self.commands(number, bridge: bridge, user: user) { try await run(command) }
+            try await run(
+                Command("nft", ["-f", "-"]),
+                input: .bytes(Array(Self.rules(number, bridgeAddress: bridgeAddress).utf8))
+            )
+        } catch {
+            await tearDown()
+            throw error
+        }
+    }
+
+    /// Takes device and rules away; what isn't there is no error.
+    public func tearDown() async {
+        for command in Self.undoing(number) { _ = try? await run(command) }
+    }
+
+    @discardableResult
+    private func run(_ command: Command, input: CommandInput = .none) async throws(TransportError) -> CommandResult {
+        try await transport.check(command, input: input, timeLimit: .seconds(30))
+    }
+
+    static func commands(_ number: GuestNumber, bridge: String, user: String?) -> [Command] {
+        [
+            Command("ip", ["address", "replace", "\(agentAddress)/32", "dev", "lo"]),
+            Command(
+                "ip",
+                ["tuntap", "add", "dev", number.tap, "mode", "tap"] + (user.map { ["user", $0] } ?? [])
+            ),
+            Command("ip", ["link", "set", "dev", number.tap, "master", bridge, "up"]),
+        ]
+    }
+
+    static func undoing(_ number: GuestNumber) -> [Command] {
+        [
+            Command("nft", ["delete", "table", "bridge", table(number)]),
+            Command("ip", ["link", "delete", "dev", number.tap]),
+        ]
+    }
+
+    static func table(_ number: GuestNumber) -> String { "buildos-\(number.tap)" }
+
+    /// The rules. A guest reaches its own server and no other's.
+    static func rules(_ number: GuestNumber, bridgeAddress: MACAddress) -> String {
+        let toAgent = "iifname \"\(number.tap)\" ip daddr \(agentAddress)"
+        let others = "\(GuestNumber.tftpPorts.lowerBound)-\(GuestNumber.tftpPorts.upperBound)"
+        return """
+            table bridge \(table(number)) {
+                chain prerouting {
+                    type filter hook prerouting priority dstnat; policy accept;
+                    \(toAgent) udp dport \(others) drop
+                    \(toAgent) ether daddr set \(bridgeAddress) meta pkttype set host
+                    \(toAgent) udp dport 69 udp dport set \(number.tftpPort)
+                }
+            }
+
+            """
+    }
+}
