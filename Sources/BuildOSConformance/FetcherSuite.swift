@@ -3,13 +3,32 @@ import Synchronization
 
 /// What every ``Fetcher`` must do. Needs no network: it brings a web server of its own, which also misbehaves.
 public struct FetcherSuite: Sendable {
-    private let fetcher: any Fetcher
+    let fetcher: any Fetcher
+    /// Makes further ones with options of their own.
+    let provider: (any FetcherProvider)?
+    /// Runs openssl(1).
+    let transport: (any Transport)?
+    var capabilities: FetcherCapabilities { fetcher.capabilities }
+
+    /// Creates a suite for one fetcher, without the checks of ``BuildOSKit/FetcherOptions``.
+    public init(_ fetcher: any Fetcher) {
+        self.fetcher = fetcher
+        provider = nil
+        transport = nil
+    }
 
     /// Creates a suite for one implementation.
-    public init(_ fetcher: any Fetcher) { self.fetcher = fetcher }
+    ///
+    /// - Parameter transport: runs openssl(1) on this machine, which the checks of https need; without it there are none.
+    /// - Throws: what the provider does when it makes a fetcher.
+    public init(_ provider: any FetcherProvider, transport: (any Transport)? = nil) throws {
+        fetcher = try provider.makeFetcher()
+        self.provider = provider
+        self.transport = transport
+    }
 
     /// The checks, in the order in which they are best run.
-    public var checks: [ConformanceCheck] { bodies + refusals + limits + files }
+    public var checks: [ConformanceCheck] { bodies + refusals + limits + files + posting + resuming + options + secure }
 
     private var bodies: [ConformanceCheck] {
         [
@@ -88,11 +107,13 @@ public struct FetcherSuite: Sendable {
 
     private var refusals: [ConformanceCheck] {
         [
-            check("HTTP status 404 and 410 are 'not found', others 'refused'; no file is left") { bench in
+            check("HTTP status 404 and 410 are 'not found', others 'refused', and in the error; no file is left") {
+                bench in
                 for (status, kind) in [
                     (404, FetchError.Kind.notFound), (410, .notFound), (403, .refused), (500, .refused),
                 ] {
                     try await bench.expect(kind, "/status/\(status)", words: "\(status)")
+                    try await bench.expectRefusal(status, of: bench.request("/status/\(status)"))
                 }
             },
             check("a server that isn't there is 'unreachable'") { bench in
@@ -130,6 +151,9 @@ public struct FetcherSuite: Sendable {
                 try await bench.expect(.tooLarge, "/a/100001", limits, words: "100000")
                 try await bench.expect(.tooLarge, "/endless", limits, words: "100000")
                 _ = try await bench.fetched("/a/100000", limits: limits)
+            },
+            check("a status counts more than the size of the page that comes with it") { bench in
+                try await bench.expect(.notFound, "/status/404", FetchLimits(maximumBytes: 1))
             },
             check("a header without end is refused") { bench in
                 do {
@@ -179,7 +203,7 @@ public struct FetcherSuite: Sendable {
         ]
     }
 
-    private func check(
+    func check(
         _ name: String,
         _ body: @escaping @Sendable (FetchBench) async throws -> Void
     ) -> ConformanceCheck {

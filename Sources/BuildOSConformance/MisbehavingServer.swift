@@ -5,9 +5,12 @@ import Synchronization
 /// An HTTP server on 127.0.0.1 that answers by path, well or badly, for suites that need both.
 ///
 /// `/a/N` N times the letter a; `/unsized/N` the same without a length; `/moved/N` N redirects, then a body;
-/// `/loop`; `/to-file`; `/status/N`; `/cut`; `/stall`; `/silent`; `/endless`; `/endless-header`; `/versioned`, which
-/// honours conditional requests; `/barrier/N`, which answers when N requests have come; `/files/…`, the files
-/// of a directory. What follows in the path doesn't matter, so that it can end as a test needs it.
+/// `/loop`; `/to-file`; `/status/N`; `/explained/N`, a
+/// status with its reason; `/cut`; `/stall`; `/silent`; `/endless`; `/endless-header`; `/versioned`, which
+/// honours conditional requests; `/barrier/N`, which answers when N requests have come; `/held`, which answers after
+/// ``release()``; `/echo`, which answers with the request; `/again/STATUS`, a redirect there; `/part/MODE/N`, of which
+/// ``PartialAnswer`` says what it does; `/files/…`, the files of a directory. What follows in the path doesn't matter,
+/// so that it can end as a test needs it. It is a proxy, too, that answers for every host.
 public final class MisbehavingServer: Sendable {
     /// The system refused a socket.
     public struct CannotStart: Error {
@@ -28,6 +31,10 @@ public final class MisbehavingServer: Sendable {
     private struct State {
         var connections: Set<Int32> = []
         var requests = 0
+        var held = 0
+        var mostHeld = 0
+        var isReleased = false
+        var partBytes = 0
         var isStopped = false
     }
 
@@ -55,6 +62,15 @@ public final class MisbehavingServer: Sendable {
 
     /// Requests that have come so far.
     public var requestCount: Int { state.withLock { $0.requests } }
+
+    /// Most requests for `/held` that waited at once.
+    var mostHeld: Int { state.withLock { $0.mostHeld } }
+
+    /// Bytes of `/part` that were sent so far.
+    var partByteCount: Int { state.withLock { $0.partBytes } }
+
+    /// Has `/held` answered, now and from now on.
+    func release() { state.withLock { $0.isReleased = true } }
 
     /// Ends all connections and stops listening.
     public func stop() {
@@ -111,138 +127,25 @@ public final class MisbehavingServer: Sendable {
 
     private func serve(_ connection: Int32) {
         defer { end(connection) }
-        guard let request = readRequest(connection) else { return }
+        guard let request = HTTPRequest(from: connection) else { return }
         state.withLock { $0.requests += 1 }
-        Exchange(connection: connection, request: request, files: files) { self.waitAtBarrier(of: $0) }.answer()
+        MisbehavingExchange(connection: connection, request: request, files: files, server: self).answer()
     }
 
     /// Returns when `count` requests have come in all, or the server stops.
-    private func waitAtBarrier(of count: Int) {
+    func waitAtBarrier(of count: Int) {
         while state.withLock({ $0.requests < count && !$0.isStopped }) { usleep(1000) }
     }
 
-    private func readRequest(_ connection: Int32) -> String? {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while !bytes.suffix(4).elementsEqual("\r\n\r\n".utf8) {
-            let count = recv(connection, &buffer, buffer.count, 0)
-            guard count > 0, bytes.count < 65_536 else { return nil }
-            bytes.append(contentsOf: buffer.prefix(count))
+    /// Returns after ``release()``, or when the server stops.
+    func waitForRelease() {
+        state.withLock {
+            $0.held += 1
+            $0.mostHeld = max($0.mostHeld, $0.held)
         }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-}
-
-/// One request and its answer.
-private struct Exchange {
-    let connection: Int32
-    let request: String
-    let files: FilePath?
-    let waitAtBarrier: (Int) -> Void
-
-    private var path: String {
-        let words = request.prefix { !$0.isNewline }.split(separator: " ")
-        return words.count > 1 ? String(words[1]) : "/"
+        while state.withLock({ !$0.isReleased && !$0.isStopped }) { usleep(1000) }
+        state.withLock { $0.held -= 1 }
     }
 
-    func answer() {
-        let parts = path.split(separator: "/")
-        let number = parts.dropFirst().first.flatMap { Int($0) } ?? 0
-        switch parts.first {
-        case "a": body(number)
-        case "unsized":
-            head("200 OK", [])
-            letters(number)
-        case "moved": number == 0 ? body(3) : redirect("/moved/\(number - 1)")
-        case "loop": redirect("/loop")
-        case "to-file": redirect("file:///etc/passwd")
-        case "status": head("\(number) Made So", ["Content-Length: 4"], "gone")
-        case "cut": head("200 OK", ["Content-Length: 1000"], String(repeating: "a", count: 500))
-        case "stall":
-            head("200 OK", ["Content-Length: 1000"], String(repeating: "a", count: 500))
-            waitForPeer()
-        case "silent": waitForPeer()
-        case "endless":
-            head("200 OK", [])
-            while letters(65_536) {}
-        case "endless-header":
-            send("HTTP/1.1 200 OK\r\n")
-            while send("X-Filler: \(String(repeating: "x", count: 1000))\r\n") {}
-        case "versioned": versioned()
-        case "files": file(parts.dropFirst().joined(separator: "/"))
-        case "barrier":
-            waitAtBarrier(number)
-            body(1000)
-        default: head("404 Not Found", ["Content-Length: 0"])
-        }
-    }
-
-    private func versioned() {
-        let lines = request.split(whereSeparator: \.isNewline)
-        let isCurrent =
-            lines.contains { $0.lowercased() == "if-none-match: \(MisbehavingServer.entityTag)" }
-            || lines.contains { $0.lowercased() == "if-modified-since: \(MisbehavingServer.lastModified.lowercased())" }
-        let validators = [
-            "ETag: \(MisbehavingServer.entityTag)", "Last-Modified: \(MisbehavingServer.lastModified)",
-        ]
-        if isCurrent {
-            head("304 Not Modified", validators)
-        } else {
-            head("200 OK", validators + ["Content-Length: 3"], "aaa")
-        }
-    }
-
-    private func file(_ path: String) {
-        guard let files, let relative = try? RelativePath(path),
-            let bytes = try? FileTree.read(files.appending(relative.description), limit: 1 << 30)
-        else { return head("404 Not Found", ["Content-Length: 0"]) }
-        head("200 OK", ["Content-Length: \(bytes.count)"])
-        _ = send(bytes)
-    }
-
-    private func redirect(_ location: String) {
-        head("302 Found", ["Location: \(location)", "Content-Length: 4"], "else")
-    }
-
-    private func body(_ count: Int) {
-        head("200 OK", ["Content-Length: \(count)"])
-        letters(count)
-    }
-
-    private func head(_ status: String, _ headers: [String], _ body: String = "") {
-        let lines = ["HTTP/1.1 \(status)", "Connection: close"] + headers
-        send(lines.joined(separator: "\r\n") + "\r\n\r\n" + body)
-    }
-
-    @discardableResult
-    private func letters(_ count: Int) -> Bool {
-        var left = count
-        while left > 0 {
-            let piece = min(left, 65_536)
-            guard send([UInt8](repeating: UInt8(ascii: "a"), count: piece)) else { return false }
-            left -= piece
-        }
-        return true
-    }
-
-    @discardableResult
-    private func send(_ text: String) -> Bool { send(Array(text.utf8)) }
-
-    private func send(_ bytes: [UInt8]) -> Bool {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes {
-                Glibc.send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { return false }
-            rest = rest.dropFirst(count)
-        }
-        return true
-    }
-
-    /// Until the client goes or the server stops.
-    private func waitForPeer() {
-        var byte: UInt8 = 0
-        while recv(connection, &byte, 1, 0) > 0 {}
-    }
+    func countPart(bytes: Int) { state.withLock { $0.partBytes += bytes } }
 }

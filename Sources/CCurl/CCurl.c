@@ -25,6 +25,13 @@ CURLcode ccurl_set_write_callback(CURL *handle, ccurl_data_callback callback, vo
     return result != CURLE_OK ? result : curl_easy_setopt(handle, CURLOPT_WRITEDATA, context);
 }
 
+CURLcode ccurl_set_read_callbacks(CURL *handle, ccurl_data_callback read, ccurl_seek_callback seek, void *context) {
+    CURLcode result = curl_easy_setopt(handle, CURLOPT_READFUNCTION, read);
+    if (result == CURLE_OK) result = curl_easy_setopt(handle, CURLOPT_READDATA, context);
+    if (result == CURLE_OK) result = curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, seek);
+    return result != CURLE_OK ? result : curl_easy_setopt(handle, CURLOPT_SEEKDATA, context);
+}
+
 CURLcode ccurl_set_header_callback(CURL *handle, ccurl_data_callback callback, void *context) {
     CURLcode result = curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, callback);
     return result != CURLE_OK ? result : curl_easy_setopt(handle, CURLOPT_HEADERDATA, context);

@@ -1,5 +1,4 @@
 import BuildOSKit
-import Glibc
 
 /// Fetches with libcurl: any number of transfers on one thread, each digested while it arrives.
 public final class CurlFetcher: Fetcher {
@@ -10,8 +9,8 @@ public final class CurlFetcher: Fetcher {
     /// Starts the thread that transfers run on; it ends with the fetcher.
     ///
     /// - Throws: `Errno` if the system has no thread or descriptor left.
-    public init() throws {
-        loop = try TransferLoop()
+    public init(_ options: FetcherOptions = FetcherOptions()) throws {
+        loop = try TransferLoop(ServerAccess(options))
     }
 
     deinit { loop.stop() }
@@ -20,27 +19,34 @@ public final class CurlFetcher: Fetcher {
         _ request: FetchRequest,
         progress: (@Sendable (FetchProgress) -> Void)?
     ) async throws(FetchError) -> FetchOutcome {
-        guard capabilities.schemes.contains(request.url.scheme.rawValue) else {
-            throw FetchError(
-                .unsupportedScheme,
-                url: request.url,
-                detail: "libcurl was built without \(request.url.scheme.rawValue)"
-            )
+        if let refusal = refusal(of: request) {
+            DestinationFile.remove(request.destination)
+            throw FetchError(.unsupportedScheme, url: request.url, detail: refusal)
         }
+        let existing = await ExistingContent.read(for: request)
         let cancellation = Cancellation()
         let result: Result<FetchOutcome, FetchError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                loop.submit(
-                    TransferOrder(request: request, progress: progress, cancellation: cancellation) {
-                        continuation.resume(returning: $0)
-                    }
-                )
+                let order = TransferOrder(
+                    request: request,
+                    progress: progress,
+                    cancellation: cancellation,
+                    existing: existing
+                ) { continuation.resume(returning: $0) }
+                loop.submit(order)
             }
         } onCancel: {
             cancellation.request()
             loop.wake()
         }
         return try result.get()
+    }
+
+    private func refusal(of request: FetchRequest) -> String? {
+        let scheme = request.url.scheme
+        if !capabilities.schemes.contains(scheme.rawValue) { return "libcurl was built without \(scheme.rawValue)" }
+        guard request.posting != nil, scheme != .http, scheme != .https else { return nil }
+        return "nothing can be posted by \(scheme.rawValue)"
     }
 }
 
@@ -68,24 +74,21 @@ public struct CurlFetcherProvider: FetcherProvider {
                 )
             )
         }
-        if let bundle = CurlLibrary.certificateBundle, access(bundle, R_OK) != 0 {
-            findings.append(
-                PreflightFinding(
-                    problem: "\(bundle) is not there, so no https server can be trusted",
-                    remedy: "install the Debian package ca-certificates"
-                )
-            )
-        }
+        findings += ServerAccess(FetcherOptions()).preflight
         return findings
     }
 
-    public func makeFetcher(_ options: FetcherOptions) throws -> any Fetcher { try CurlFetcher() }
+    public func makeFetcher(_ options: FetcherOptions) throws -> any Fetcher {
+        try CurlFetcher(options)
+    }
 }
 
 extension FetcherCapabilities {
     fileprivate static let ofCurl = FetcherCapabilities(
         schemes: CurlLibrary.schemes,
         digests: DigestAlgorithm.allCases,
-        conditional: true
+        conditional: true,
+        resumable: true,
+        posts: true
     )
 }

@@ -4,6 +4,7 @@ import Glibc
 /// The file that a transfer writes; removed again unless it was kept. Used by one thread alone.
 final class DestinationFile {
     let path: FilePath
+    /// Bytes it has, those not yet written to it included.
     private(set) var byteCount: Int64 = 0
     private var descriptor: FileDescriptor?
     private var isOurs = false
@@ -15,10 +16,17 @@ final class DestinationFile {
 
     deinit { discard() }
 
-    /// Creates or truncates it, unless that is done.
+    /// Removes what is at a path, if it is a regular file.
+    static func remove(_ path: FilePath) {
+        let file = DestinationFile(path)
+        file.claim()
+        file.discard()
+    }
+
+    /// Creates it, or cuts it to its first `kept` bytes, unless that is done.
     ///
-    /// - Throws: `Errno`; `EINVAL` if there is something else than a regular file.
-    func open() throws {
+    /// - Throws: `Errno`; `EINVAL` if there is something else than a regular file, or a shorter one.
+    func open(keeping kept: Int64 = 0) throws {
         guard descriptor == nil else { return }
         let opened = try FileDescriptor.open(
             path,
@@ -31,7 +39,10 @@ final class DestinationFile {
         guard fstat(opened.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
         guard status.st_mode & S_IFMT == S_IFREG else { throw Errno.invalidArgument }
         isOurs = true
-        guard ftruncate(opened.rawValue, 0) == 0 else { throw Errno(rawValue: errno) }
+        guard Int64(status.st_size) >= kept else { throw Errno.invalidArgument }
+        guard ftruncate(opened.rawValue, off_t(kept)) == 0 else { throw Errno(rawValue: errno) }
+        try opened.seek(offset: kept, from: .start)
+        byteCount = kept
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) throws {

@@ -25,15 +25,29 @@ final class EasyHandle {
     func set(_ option: CURLoption, _ value: Int) { note(ccurl_set_long(pointer, option, value)) }
     func set(_ option: CURLoption, bytes: Int64) { note(ccurl_set_offset(pointer, option, curl_off_t(bytes))) }
     func set(_ option: CURLoption, _ value: String) { note(ccurl_set_string(pointer, option, value)) }
+    func clear(_ option: CURLoption) { note(ccurl_set_string(pointer, option, nil)) }
 
-    /// Adds a line to the request's header; ``useHeaders()`` makes it count.
-    func addHeader(_ line: String) {
-        guard let longer = curl_slist_append(headers, line) else { return note(CURLE_OUT_OF_MEMORY) }
-        headers = longer
+    /// Has these lines sent with the request's header, in place of earlier ones.
+    func setHeaders(_ lines: [String]) {
+        let earlier = headers
+        headers = nil
+        for line in lines {
+            // A line break would let its author write further headers.
+            guard line.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else { return note(CURLE_BAD_FUNCTION_ARGUMENT) }
+            guard let longer = curl_slist_append(headers, line) else { return note(CURLE_OUT_OF_MEMORY) }
+            headers = longer
+        }
+        note(ccurl_set_list(pointer, CURLOPT_HTTPHEADER, headers))
+        curl_slist_free_all(earlier)
     }
 
-    func useHeaders() {
-        if headers != nil { note(ccurl_set_list(pointer, CURLOPT_HTTPHEADER, headers)) }
+    /// Has a body asked for by callbacks with `context`, which must outlive the transfer.
+    func setBody(
+        context: UnsafeMutableRawPointer,
+        read: @escaping ccurl_data_callback,
+        seek: @escaping ccurl_seek_callback
+    ) {
+        note(ccurl_set_read_callbacks(pointer, read, seek, context))
     }
 
     /// Has the callbacks called with `context`, which must outlive the transfer.

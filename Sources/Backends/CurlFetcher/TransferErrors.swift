@@ -8,9 +8,8 @@ extension EasyHandle {
         let kind: FetchError.Kind
         var detail = message(for: code)
         switch code {
-        case CURLE_HTTP_RETURNED_ERROR: return statusError(responseCode, of: request)
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_CONNECT, CURLE_GOT_NOTHING,
-            CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_PARTIAL_FILE, CURLE_HTTP2, CURLE_HTTP2_STREAM:
+            CURLE_PROXY, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_PARTIAL_FILE, CURLE_HTTP2, CURLE_HTTP2_STREAM:
             kind = .unreachable
         case CURLE_OPERATION_TIMEDOUT: kind = .timedOut
         case CURLE_TOO_MANY_REDIRECTS:
@@ -34,9 +33,12 @@ extension EasyHandle {
         return FetchError(kind, url: request.url, detail: detail)
     }
 
-    /// What a status other than 200 means.
-    func statusError(_ status: Int, of request: FetchRequest) -> FetchError {
+    /// What a status that is no success means.
+    ///
+    /// - Parameter explanation: the beginning of the server's own words, if it gave any as plain text.
+    func statusError(_ status: Int, of request: FetchRequest, _ explanation: String) -> FetchError {
         let kind: FetchError.Kind = status == 404 || status == 410 ? .notFound : .refused
-        return FetchError(kind, url: request.url, detail: "the server answered with HTTP status \(status)")
+        let words = explanation.isEmpty ? "" : ": \(explanation)"
+        return FetchError(kind, url: request.url, detail: "the server answered with HTTP status \(status)\(words)")
     }
 }

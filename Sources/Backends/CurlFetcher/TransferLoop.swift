@@ -16,8 +16,21 @@ struct TransferOrder: Sendable {
     let request: FetchRequest
     let progress: (@Sendable (FetchProgress) -> Void)?
     let cancellation: Cancellation
+    /// What of the resource is there already.
+    let existing: ExistingContent?
     /// Called once, from the loop's thread.
     let finish: @Sendable (Result<FetchOutcome, FetchError>) -> Void
+
+    /// Fails before a transfer was begun. What is in the destination stays only if it can still be gone on with.
+    func refuse(_ error: FetchError) {
+        let partial = request.keepsPartial ? existing?.partial : nil
+        if partial == nil { DestinationFile.remove(request.destination) }
+        finish(.failure(FetchError(error.kind, url: error.url, detail: error.detail, partial: partial)))
+    }
+
+    func refuse(_ kind: FetchError.Kind, _ detail: String) {
+        refuse(FetchError(kind, url: request.url, detail: detail))
+    }
 }
 
 /// The thread that all transfers of a fetcher run on.
@@ -31,8 +44,10 @@ final class TransferLoop: Sendable {
     }
     private let inbox = Mutex(Inbox())
     private let signal: WakeSignal
+    private let access: ServerAccess
 
-    init() throws(Errno) {
+    init(_ access: ServerAccess) throws(Errno) {
+        self.access = access
         signal = try WakeSignal(blocking: false)
         try DedicatedThread.start(name: "curl-fetcher") { self.run() }
     }
@@ -50,13 +65,13 @@ final class TransferLoop: Sendable {
     }
 
     private func run() {
-        guard CurlLibrary.setUp == CURLE_OK, let multi = MultiHandle() else {
+        guard CurlLibrary.setUp == CURLE_OK, let multi = MultiHandle(access) else {
             return refuseAll()
         }
         while true {
             let (orders, isStopping) = takeInbox()
             if isStopping, orders.isEmpty, multi.isIdle { return }
-            for order in orders { multi.begin(order) }
+            multi.add(orders)
             multi.endCancelled()
             multi.perform()
             multi.wait(for: signal)
@@ -75,9 +90,7 @@ final class TransferLoop: Sendable {
         while true {
             let (orders, isStopping) = takeInbox()
             if isStopping, orders.isEmpty { return }
-            for order in orders {
-                order.finish(.failure(FetchError(.other, url: order.request.url, detail: "libcurl can't be set up")))
-            }
+            for order in orders { order.refuse(.other, "libcurl can't be set up") }
             var descriptor = pollfd(fd: signal.descriptor, events: Int16(POLLIN), revents: 0)
             poll(&descriptor, 1, -1)
             signal.wait()

@@ -44,7 +44,7 @@ public protocol Fetcher: BackendInstance {
     /// Fetches one resource. Several calls run side by side. Cancelling the task ends the transfer.
     ///
     /// - Parameter progress: called now and then from a thread of the fetcher's own; must not block.
-    /// - Throws: ``FetchError``; the destination is then gone.
+    /// - Throws: ``FetchError``; the destination is then gone, unless the error's ``FetchError/partial`` describes it.
     func fetch(
         _ request: FetchRequest,
         progress: (@Sendable (FetchProgress) -> Void)?
@@ -62,10 +62,11 @@ extension Fetcher {
 public struct FetcherOptions: Sendable, Hashable {
     /// Most transfers at once; further ones wait for their turn.
     public var maximumTransfers: Int
-    /// The proxy for every request, such as `http://proxy.example.org:3128`; empty for none. Otherwise `http_proxy`,
+    /// The proxy for every http and https request, such as `http://proxy.example.org:3128`; empty for none. Otherwise `http_proxy`,
     /// `https_proxy`, `all_proxy` and `no_proxy` decide.
     public var proxy: String?
-    /// A file of certificates to trust. Otherwise `CURL_CA_BUNDLE`, `SSL_CERT_FILE` or the system's.
+    /// A file of certificates to trust, and no others. Otherwise `CURL_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR`,
+    /// or the system's.
     public var certificateBundle: FilePath?
 
     /// Creates options.
