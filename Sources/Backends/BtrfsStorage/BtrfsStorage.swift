@@ -6,7 +6,7 @@ internal import CBtrfsUtil
 /// Subvolumes and snapshots of btrfs, by libbtrfsutil, on a thread of its own.
 public actor BtrfsStorage: MachineStorage {
     public nonisolated let backendName = "btrfs"
-    public nonisolated let capabilities = MachineStorageCapabilities.ofBtrfs
+    public nonisolated var capabilities: MachineStorageCapabilities { .ofBtrfs }
 
     private let executor: BlockingExecutor
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -129,6 +129,9 @@ public actor BtrfsStorage: MachineStorage {
                 cause: "can't delete the subvolume: it holds other subvolumes, which must be deleted first"
             )
         }
+        if reason == .notPermitted, geteuid() == 0 {
+            throw MachineStorageError(.busy, path: path, cause: "can't delete the subvolume: it is just being sent")
+        }
         throw MachineStorageError(reason, path, "delete the subvolume")
     }
 
@@ -160,19 +163,13 @@ public actor BtrfsStorage: MachineStorage {
 
     /// `nil` for the identity of nothing, which is all zeros.
     private static func text(ofUUID bytes: UnsafeRawBufferPointer) -> String? {
-        guard bytes.contains(where: { $0 != 0 }) else { return nil }
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for (index, byte) in bytes.enumerated() {
-            if [4, 6, 8, 10].contains(index) { text.append(UInt8(ascii: "-")) }
-            text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        }
-        return String(decoding: text, as: UTF8.self)
+        SubvolumeIdentity(bytes).flatMap { $0.isZero ? nil : $0.description }
     }
 }
 
 extension MachineStorageError {
-    fileprivate init(_ reason: Errno, _ path: FilePath, _ operation: String) {
+    /// What a reason of the system's means to a storage.
+    init(_ reason: Errno, _ path: FilePath, _ operation: String) {
         let kind: Kind =
             switch reason {
             case .noSuchFileOrDirectory, .notDirectory: .notFound
@@ -190,7 +187,17 @@ extension MachineStorageError {
 }
 
 extension MachineStorageCapabilities {
-    fileprivate static let ofBtrfs = MachineStorageCapabilities(copyOnWrite: true, enforcedReadOnly: true)
+    fileprivate static var ofBtrfs: MachineStorageCapabilities {
+        let formats = BtrfsStreamFormat.known
+        return MachineStorageCapabilities(
+            copyOnWrite: true,
+            enforcedReadOnly: true,
+            sends: formats.map(\.rawValue),
+            receives: formats.map(\.rawValue),
+            incrementalSend: true,
+            compressedSend: formats.contains(.two)
+        )
+    }
 }
 
 /// Offers ``BtrfsStorage``.
@@ -200,7 +207,7 @@ public struct BtrfsStorageProvider: MachineStorageProvider {
         interface: .machineStorage,
         summary: "btrfs subvolumes and snapshots (libbtrfsutil \(Self.libraryVersion))"
     )
-    public let capabilities = MachineStorageCapabilities.ofBtrfs
+    public var capabilities: MachineStorageCapabilities { .ofBtrfs }
 
     private static var libraryVersion: String {
         "\(BTRFS_UTIL_VERSION_MAJOR).\(BTRFS_UTIL_VERSION_MINOR).\(BTRFS_UTIL_VERSION_PATCH)"

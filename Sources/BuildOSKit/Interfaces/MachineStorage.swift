@@ -31,6 +31,8 @@ public struct MachineStorageError: DiagnosableError, Hashable {
         case notFound, alreadyExists, notASubvolume, notAVolume, noPermission, noSpace, readOnly, busy
         /// The stream builds on a subvolume that isn't here, or was changed.
         case noParent
+        /// Only what is read-only can be sent.
+        case writable
         /// What was to be received is not a stream of this storage, is damaged, or ended too early.
         case badStream
         /// Nobody reads the stream any more.
@@ -65,6 +67,7 @@ public struct MachineStorageError: DiagnosableError, Hashable {
     public var remedy: String? {
         switch kind {
         case .noParent: "send it whole, or on the base of a revision that is here"
+        case .writable: "send a read-only snapshot of it"
         case .badStream: "send it again"
         case .noPermission: "run as root, or mount with user_subvol_rm_allowed"
         case .noSpace: "remove machines or revisions that are no longer used"
