@@ -3,7 +3,7 @@ import Glibc
 
 /// What every ``MachineStorage`` must do.
 public struct MachineStorageSuite: Sendable {
-    private let storage: any MachineStorage
+    let storage: any MachineStorage
     private let volume: FilePath
 
     /// Creates a suite for one implementation.
@@ -15,13 +15,19 @@ public struct MachineStorageSuite: Sendable {
     }
 
     /// The checks, in the order in which they are best run.
-    public var checks: [ConformanceCheck] { making + snapshots + refusals }
+    public var checks: [ConformanceCheck] { making + snapshots + refusals + streams }
 
     private var making: [ConformanceCheck] {
         [
             check("its volume is one; the file system of /proc is not") { _ in
                 try require(try await storage.isVolume(volume), "\(volume) is not")
                 try require(try await !storage.isVolume("/proc"), "/proc is")
+            },
+            check("there is no more room than the volume has") { directory in
+                let space = try await storage.space(of: directory)
+                try require(space.total > 0 && (0...space.total).contains(space.available), "\(space)")
+                try await storage.synchronize(directory)
+                try await expect(.notFound) { _ = try await storage.space(of: directory.appending("missing")) }
             },
             check("a created subvolume is there, writable, and listed by name among others and plain entries") {
                 directory in
@@ -173,21 +179,23 @@ public struct MachineStorageSuite: Sendable {
         ]
     }
 
-    private func expect(
+    func expect(
         _ kind: MachineStorageError.Kind,
+        _ circumstances: String = "",
         _ body: () async throws -> Void
     ) async throws {
+        let place = circumstances.isEmpty ? "" : " (\(circumstances))"
         do {
             try await body()
         } catch let error as MachineStorageError {
-            try require(error.kind == kind, "expected \(kind), got \(error.kind): \(error)")
+            try require(error.kind == kind, "expected \(kind)\(place), got \(error.kind): \(error)")
             return
         }
-        throw ConformanceFailure("expected \(kind), got no error")
+        throw ConformanceFailure("expected \(kind), got no error\(place)")
     }
 
     /// Each check has a directory of its own; what it leaves in it is deleted.
-    private func check(
+    func check(
         _ name: String,
         _ body: @escaping @Sendable (FilePath) async throws -> Void
     ) -> ConformanceCheck {
@@ -200,8 +208,10 @@ public struct MachineStorageSuite: Sendable {
                 } catch {
                     result = .failure(error)
                 }
-                for left in (try? await storage.subvolumes(in: directory)) ?? [] {
-                    try? await storage.delete(left.path)
+                for place in [directory.appending(StreamLab.inboxName), directory] {
+                    for left in (try? await storage.subvolumes(in: place)) ?? [] {
+                        try? await storage.delete(left.path)
+                    }
                 }
                 try result.get()
             }

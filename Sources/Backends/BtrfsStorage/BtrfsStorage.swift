@@ -3,7 +3,7 @@ import Glibc
 
 internal import CBtrfsUtil
 
-/// Subvolumes and snapshots of btrfs, by libbtrfsutil, on a thread of its own.
+/// Subvolumes, snapshots and streams of btrfs, by libbtrfsutil and system calls, on threads of its own.
 public actor BtrfsStorage: MachineStorage {
     public nonisolated let backendName = "btrfs"
     public nonisolated var capabilities: MachineStorageCapabilities { .ofBtrfs }
@@ -110,6 +110,17 @@ public actor BtrfsStorage: MachineStorage {
             path,
             readOnly ? "make it read-only" : "make it writable"
         )
+        if !readOnly { try forgetOrigin(path) }
+    }
+
+    /// What can be written is no longer what was received, nor a parent to build on: as `btrfs property set -f` has it.
+    private func forgetOrigin(_ path: FilePath) throws(MachineStorageError) {
+        guard try subvolume(at: path).receivedUUID != nil else { return }
+        let root = open(path.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        defer { close(root) }
+        guard root >= 0, cbtrfsutil_set_received(root, [UInt8](repeating: 0, count: 16), 0) == 0 else {
+            throw MachineStorageError(Errno(rawValue: errno), path, "forget what it was received from")
+        }
     }
 
     public func delete(_ path: FilePath) throws(MachineStorageError) {

@@ -12,8 +12,8 @@ struct SubvolumeIndex {
 
     /// Opens the parent of a stream: a read-only subvolume that was received from the one that the stream names, or is it.
     ///
-    /// A subvolume that was ever made writable has lost the identity it was received with (fs/btrfs/ioctl.c,
-    /// `btrfs_ioctl_subvol_setflags`); one that wasn't received must not have been changed since.
+    /// A subvolume that was made writable has lost the identity it was received with, both by ``BtrfsStorage`` and by
+    /// btrfs-progs; one that wasn't received must not have been changed since.
     ///
     /// - Parameter path: what errors are about.
     func parent(
