@@ -1,5 +1,5 @@
-# Targets that stay for good: all, deps, image, demo, test (= test-unit + test-conformance + test-e2e),
-# bench, lint, install, clean. `make help` says what each does.
+# Targets that stay for good: all, deps, image, demo, test (= test-unit + test-conformance + test-examples + test-e2e),
+# bench, docs, lint, install, clean. `make help` says what each does.
 
 PREFIX  ?= /usr/local
 STAGE   := build
@@ -11,7 +11,8 @@ RELEASE := -c release -j $(JOBS) -Xswiftc -no-toolchain-stdlib-rpath
 MODULES := CurlFetcher TFTPStore LocalTransport BtrfsStorage
 MODULE_BUILD := --package-path Plugins --scratch-path .build-modules
 
-.PHONY: all help deps stage image image-if-older demo test test-unit test-conformance test-e2e bench lint install clean
+.PHONY: all help deps stage image image-if-older demo test test-unit test-conformance test-examples test-e2e bench docs lint \
+    install clean
 
 all: stage
 
@@ -20,11 +21,13 @@ help:
 	@echo 'make deps              install the Debian packages that building, testing and the demo need (root)'
 	@echo 'make image             the OS image in build/image (root)'
 	@echo 'make demo              boot a build host by PXE and watch it until its agents run'
-	@echo 'make test              test-unit, test-conformance and test-e2e'
+	@echo 'make test              test-unit, test-conformance, test-examples and test-e2e'
 	@echo 'make test-unit         the kit and the commands; no root, seconds once built'
 	@echo 'make test-conformance  every backend, linked and as a loaded module (root for btrfs)'
+	@echo 'make test-examples     build and run the examples: a backend of somebody else, a program that embeds'
 	@echo 'make test-e2e          build hosts booted by PXE in QEMU (root)'
 	@echo 'make bench             speed and size beside what one would use instead'
+	@echo 'make docs              put what the backends can do into docs/backends.md'
 	@echo 'make lint              formatting, and a build with warnings as errors'
 	@echo 'make install PREFIX=   the staged tree under PREFIX'
 
@@ -48,7 +51,7 @@ image-if-older: stage
 demo:
 	./Scripts/demo
 
-test: test-unit test-conformance test-e2e
+test: test-unit test-conformance test-examples test-e2e
 
 test-unit:
 	swift test --filter '^BuildOSKitTests\.'
@@ -56,11 +59,17 @@ test-unit:
 test-conformance: stage
 	swift test --filter '^BackendConformance\.'
 
+test-examples: stage
+	./Examples/test
+
 test-e2e: image
 	swift test --filter '^EndToEnd\.'
 
 bench: image
 	./Benchmarks/run
+
+docs: stage
+	./Scripts/update-docs
 
 lint:
 	swift format lint --strict --recursive Sources Tests Examples Package.swift Plugins/Package.swift

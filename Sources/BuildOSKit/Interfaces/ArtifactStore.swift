@@ -39,7 +39,9 @@ public struct ArtifactStaging: Sendable, Hashable {
 public struct ArtifactStoreError: DiagnosableError, Hashable {
     /// The path it concerns.
     public let path: FilePath
+    /// Why it failed, in the system's words where it has any.
     public let cause: String
+    /// What to do about it, if anything is known to help.
     public let remedy: String?
     public var subject: String { path.string }
 
@@ -70,6 +72,9 @@ public struct ArtifactStoreCapabilities: CapabilitySet {
 }
 
 /// Publishes sets of files under predictable names; a set switches from old to new whole (TOOL-3, TOOL-8).
+///
+/// One process has one store for a directory. Every operation throws ``ArtifactStoreError`` with the path that the system
+/// refused something for; what was published stays published then.
 public protocol ArtifactStore: BackendInstance {
     /// What it can do.
     var capabilities: ArtifactStoreCapabilities { get }
@@ -77,15 +82,18 @@ public protocol ArtifactStore: BackendInstance {
     /// Removes what an earlier crash left behind. Call once before anything else; safe to repeat.
     func recover() async throws(ArtifactStoreError)
 
-    /// Makes an empty staging directory. Any earlier one of the same set is removed.
+    /// Makes an empty staging directory. Any earlier one of the same set is removed, and can't be published any more.
     func begin(_ set: ArtifactSetName) async throws(ArtifactStoreError) -> ArtifactStaging
 
-    /// Makes a staged set durable and puts it in place of the published one in one step.
+    /// Makes a staged set durable and puts it in place of the published one in one step. Files of the old one that a
+    /// reader has open can be read on.
     ///
+    /// - Throws: also for a directory that isn't one of this store's stagings, and if there is something under the set's
+    ///   name that the store did not make: that is left alone.
     /// - Returns: the directory under which readers find it.
     func publish(_ staging: ArtifactStaging) async throws(ArtifactStoreError) -> FilePath
 
-    /// Removes a staging directory without publishing.
+    /// Removes a staging directory without publishing. Safe to repeat; leaves alone what isn't this store's.
     func abandon(_ staging: ArtifactStaging) async
 
     /// The directory of a published set; `nil` if there is none.
@@ -97,6 +105,7 @@ public protocol ArtifactStore: BackendInstance {
     /// Starts a server that hands out files, and takes files where it is told to (TOOL-8, BOT-3).
     ///
     /// - Returns: when it can be reached. It runs until ``ArtifactServer/stop()``.
+    /// - Throws: if the end point can't be had, and by default, as a store need not serve.
     func serve(_ configuration: ArtifactServerConfiguration) async throws(ArtifactStoreError) -> any ArtifactServer
 }
 

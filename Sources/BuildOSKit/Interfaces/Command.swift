@@ -64,7 +64,9 @@ public enum CommandOutput: Sendable {
 
 /// How a command ended.
 public enum CommandStatus: Sendable, Hashable, CustomStringConvertible {
+    /// It ended by itself, with an exit status of 0 to 255 (wait(2)).
     case exited(Int32)
+    /// A signal of that number ended it (signal(7)).
     case signalled(Int32)
 
     /// Whether it exited with 0.

@@ -1,4 +1,4 @@
-/// The hash functions of checksums files (TOOL-1).
+/// The hash functions of checksums files (TOOL-1; FIPS 180-4).
 public enum DigestAlgorithm: String, Sendable, Hashable, Codable, CaseIterable {
     case sha1, sha224, sha256, sha384, sha512
 

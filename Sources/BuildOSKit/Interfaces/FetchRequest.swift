@@ -66,6 +66,7 @@ public struct PartialFetch: Sendable, Hashable, Codable {
 public struct FetchBody: Sendable, Hashable {
     /// Where the bytes are.
     public enum Content: Sendable, Hashable {
+        /// These bytes.
         case bytes([UInt8])
         /// The content of a file, with its size at the time the request begins.
         case file(FilePath)

@@ -28,7 +28,22 @@ public struct Subvolume: Sendable, Hashable {
 public struct MachineStorageError: DiagnosableError, Hashable {
     /// The kinds of failure that policy tells apart.
     public enum Kind: String, Sendable, Hashable {
-        case notFound, alreadyExists, notASubvolume, notAVolume, noPermission, noSpace, readOnly, busy
+        /// There is nothing at the path.
+        case notFound
+        /// There is something already where something was to be made.
+        case alreadyExists
+        /// What is at the path is a plain directory, a file or a link.
+        case notASubvolume
+        /// The path isn't on a file system of this storage's kind.
+        case notAVolume
+        /// The system forbids it to this user (`EPERM`, `EACCES`).
+        case noPermission
+        /// The volume is full, or its quota used up (`ENOSPC`, `EDQUOT`).
+        case noSpace
+        /// The volume, or the subvolume that would change, is read-only (`EROFS`).
+        case readOnly
+        /// It holds other subvolumes, or is in use (`EBUSY`, `ENOTEMPTY`).
+        case busy
         /// The stream builds on a subvolume that isn't here, or was changed.
         case noParent
         /// Only what is read-only can be sent.
@@ -49,6 +64,7 @@ public struct MachineStorageError: DiagnosableError, Hashable {
     public let kind: Kind
     /// The path it concerns.
     public let path: FilePath
+    /// Why it failed, in the system's words where it has any.
     public let cause: String
 
     /// Creates an error.
@@ -151,35 +167,56 @@ public struct VolumeSpace: Sendable, Hashable, Codable {
 }
 
 /// Volumes, subvolumes and snapshots (MACH-1), and their way to other hosts (MACH-2, MACH-3).
+///
+/// What a path's last component is, is looked at without following links: a link to a subvolume is not a subvolume.
+/// Every operation throws ``MachineStorageError``; besides the kinds named, `noPermission` and `other` may come anywhere.
 public protocol MachineStorage: BackendInstance {
     /// What it can do.
     var capabilities: MachineStorageCapabilities { get }
 
     /// Whether the directory lies on a file system of this storage's kind.
+    ///
+    /// - Throws: `notFound`.
     func isVolume(_ directory: FilePath) async throws(MachineStorageError) -> Bool
 
-    /// The room on the volume that holds a directory.
+    /// The room on the volume that holds a directory (statvfs(3)), in bytes.
+    ///
+    /// - Throws: `notFound`.
     func space(of directory: FilePath) async throws(MachineStorageError) -> VolumeSpace
 
     /// The subvolumes directly inside a directory, by name. Costs nothing for subvolumes elsewhere.
+    ///
+    /// - Throws: `notFound`.
     func subvolumes(in directory: FilePath) async throws(MachineStorageError) -> [Subvolume]
 
     /// What is known of one subvolume.
+    ///
+    /// - Throws: `notFound`, `notASubvolume`.
     func subvolume(at path: FilePath) async throws(MachineStorageError) -> Subvolume
 
-    /// Makes an empty subvolume.
+    /// Makes an empty subvolume, writable. The directory it is made in must be there.
+    ///
+    /// - Throws: `notFound`, `alreadyExists`, `notAVolume`, `noSpace`, `readOnly`.
     func create(_ path: FilePath) async throws(MachineStorageError)
 
-    /// Makes a snapshot.
+    /// Makes a snapshot: a subvolume of its own, with what the source held in that instant, whatever becomes of the source.
+    ///
+    /// - Throws: `notFound`, `alreadyExists`, `notASubvolume`, `noSpace`, `readOnly`.
     func snapshot(_ source: FilePath, to destination: FilePath, readOnly: Bool) async throws(MachineStorageError)
 
-    /// Makes a subvolume read-only or writable.
+    /// Makes a subvolume read-only or writable; no error if it is so already.
+    ///
+    /// - Throws: `notFound`, `notASubvolume`.
     func setReadOnly(_ readOnly: Bool, _ path: FilePath) async throws(MachineStorageError)
 
-    /// Deletes a subvolume, read-only or not.
+    /// Deletes a subvolume with all that is in it, read-only or not. Its room may come back later than this returns.
+    ///
+    /// - Throws: `notFound`, `notASubvolume`; `busy` if it holds other subvolumes.
     func delete(_ path: FilePath) async throws(MachineStorageError)
 
-    /// Returns when all that was done to the volume that holds a directory is on its disk.
+    /// Returns when all that was done to the volume that holds a directory is on its disk (syncfs(2)).
+    ///
+    /// - Throws: `notFound`, `noSpace`.
     func synchronize(_ directory: FilePath) async throws(MachineStorageError)
 
     /// Writes a subvolume as a stream, from beginning to end. Cancelling the task ends it.
@@ -187,7 +224,8 @@ public protocol MachineStorage: BackendInstance {
     /// - Parameters:
     ///   - sink: a pipe, a socket or a file, which stays the caller's to close.
     ///   - progress: called now and then, off the cooperative pool, with the bytes written so far; must not block.
-    /// - Throws: ``MachineStorageError``; what was written by then is of no use.
+    /// - Throws: `notFound`, `notASubvolume`, `streamClosed`, `noParent`, `cancelled`, `unsupported`; what was written by
+    ///   then is of no use.
     func send(
         _ request: SendRequest,
         to sink: FileDescriptor,
@@ -204,7 +242,8 @@ public protocol MachineStorage: BackendInstance {
     ///   - directory: where the subvolume is made.
     ///   - progress: as in ``send(_:to:progress:)``, with the bytes read so far.
     /// - Returns: the subvolume, with ``Subvolume/receivedUUID`` set.
-    /// - Throws: ``MachineStorageError``; the half-made subvolume is then gone.
+    /// - Throws: `badStream`, `noParent`, `alreadyExists`, `notFound`, `noSpace`, `cancelled`, `unsupported`; the half-made
+    ///   subvolume is then gone.
     func receive(
         from source: FileDescriptor,
         into directory: FilePath,

@@ -5,7 +5,14 @@
 public struct ResourceURL: Sendable, Hashable, Codable, CustomStringConvertible {
     /// The schemes understood.
     public enum Scheme: String, Sendable, Hashable, CaseIterable {
-        case http, https, tftp, file
+        /// RFC 9110
+        case http
+        /// RFC 9110, over TLS
+        case https
+        /// RFC 1350, with the URLs of RFC 3617
+        case tftp
+        /// RFC 8089, of this machine
+        case file
     }
 
     /// Why a text is not such a URL.

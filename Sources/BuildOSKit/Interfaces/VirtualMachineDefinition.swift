@@ -24,7 +24,10 @@ public enum VirtualMachineAcceleration: String, Sendable, Hashable, Codable, Cas
 
 /// The board of a virtual machine.
 public enum VirtualMachineBoard: String, Sendable, Hashable, Codable, CaseIterable {
-    case q35, pc
+    /// PCI Express, of the year 2009.
+    case q35
+    /// PCI, of the year 1996.
+    case pc
     /// No PCI, no firmware to speak of; boots a kernel only.
     case microvm
 }

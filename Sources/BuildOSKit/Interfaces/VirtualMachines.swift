@@ -1,10 +1,12 @@
 /// What a virtual machine is doing.
 public enum VirtualMachineState: Sendable, Hashable {
+    /// Its CPUs run.
     case running
     /// Its CPUs stand still, by ``VirtualMachine/pause()`` or because the hypervisor stopped them, with the reason.
     case paused(reason: String?)
     /// The guest's kernel panicked and told so (pvpanic); it stands still until it is killed.
     case panicked
+    /// It is gone, and how it went.
     case ended(VirtualMachineExit)
 }
 

@@ -112,6 +112,7 @@ public enum ModuleLoader {
         into inventory: inout ModuleInventory
     ) throws(ModuleProblem) {
         try checkFile(file)
+        _ = sharedKit
         guard let handle = dlopen(file.string, RTLD_NOW | RTLD_LOCAL) else {
             throw explain(loaderMessage(), of: file)
         }
@@ -155,6 +156,13 @@ public enum ModuleLoader {
             LoadedModule(name: name, file: file, backends: registrar.providers.map(\.identity))
         )
     }
+
+    /// Whether the shared kit, which modules name as a library they need, was found by way of this program's run path.
+    ///
+    /// A module that is installed with this program finds it by itself. For one that lies elsewhere it is loaded
+    /// beforehand, under the bare name that the module asks for: the dynamic linker then takes it. What modules refer to
+    /// in it binds to this program's own definitions.
+    private static let sharedKit = dlopen("libBuildOSKitShared.so", RTLD_NOW | RTLD_LOCAL) != nil
 
     /// Reads what the file claims to be before the dynamic linker trusts it.
     private static func checkFile(_ file: FilePath) throws(ModuleProblem) {
