@@ -30,6 +30,7 @@ let package = Package(
         .library(name: "CCurl", targets: ["CCurl"]),
         .library(name: "CCrypto", targets: ["CCrypto"]),
         .library(name: "CBtrfsUtil", targets: ["CBtrfsUtil"]),
+        .library(name: "CTFTPFiles", targets: ["CTFTPFiles"]),
         .executable(name: "buildosctl", targets: ["buildosctl"]),
         .executable(name: "buildosd", targets: ["buildosd"]),
     ],
@@ -39,6 +40,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     ],
     targets: [
         .target(
@@ -54,6 +56,7 @@ let package = Package(
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CCrypto", linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CHost"),
+        .target(name: "CTFTPFiles"),
         .target(name: "CBtrfsUtil", linkerSettings: [.linkedLibrary("btrfsutil")]),
 
         .target(
@@ -64,7 +67,11 @@ let package = Package(
         ),
         .target(
             name: "TFTPStore",
-            dependencies: ["BuildOSKit"],
+            dependencies: [
+                "BuildOSKit", "CTFTPFiles",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             path: "Sources/Backends/TFTPStore",
             swiftSettings: swift
         ),
@@ -115,7 +122,9 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["BuildOSKit"], path: "Tests/TestSupport", swiftSettings: swift),
         .testTarget(
             name: "BuildOSKitTests",
-            dependencies: ["BuildOSKit", "BuildOSConformance", "BuildOSCommands", "BuildOSDaemon", "TestSupport"],
+            dependencies: [
+                "BuildOSKit", "BuildOSConformance", "BuildOSCommands", "BuildOSDaemon", "TFTPStore", "TestSupport",
+            ],
             swiftSettings: swift
         ),
         .testTarget(

@@ -20,7 +20,9 @@ public struct ArtifactStoreSuite: Sendable {
     }
 
     /// The checks, in the order in which they are best run.
-    public var checks: [ConformanceCheck] { publishing + leavings + concurrency }
+    ///
+    /// Those of a server have nothing to say of a store that serves nothing by TFTP.
+    public var checks: [ConformanceCheck] { publishing + leavings + concurrency + reading + bounds + writing }
 
     private var publishing: [ConformanceCheck] {
         [
@@ -172,6 +174,17 @@ public struct ArtifactStoreSuite: Sendable {
         ]
     }
 
+    /// A check of a server; the body gets a store and the directory in which the store's is.
+    func serving(
+        _ name: String,
+        _ body: @escaping @Sendable (any ArtifactStore, FilePath) async throws -> Void
+    ) -> ConformanceCheck {
+        check(name) { store, root in
+            guard store.capabilities.serves.contains("tftp") else { return }
+            try await body(store, root.removingLastComponent().removingLastComponent())
+        }
+    }
+
     private func check(
         _ name: String,
         _ body: @escaping @Sendable (any ArtifactStore, FilePath) async throws -> Void
@@ -186,7 +199,7 @@ public struct ArtifactStoreSuite: Sendable {
         }
     }
 
-    private static func name(_ text: String) throws -> ArtifactSetName {
+    static func name(_ text: String) throws -> ArtifactSetName {
         guard let name = ArtifactSetName(text) else { throw ConformanceFailure("'\(text)' is not a name") }
         return name
     }

@@ -1,7 +1,7 @@
 import BuildOSKit
 import Glibc
 
-/// Keeps sets of files in a directory that a TFTP server can serve as it is.
+/// Keeps sets of files in a directory, and serves them by TFTP.
 ///
 /// A set `s` is a symbolic link `root/s` to `root/.sets/s.<n>`; what is being put together is in
 /// `root/.staging`. A new set is made durable, moved beside the old one, and the link replaced by rename(2):
@@ -11,7 +11,7 @@ import Glibc
 /// store's own.
 public actor TFTPStore: ArtifactStore {
     public nonisolated let backendName = "tftp"
-    public nonisolated let capabilities = ArtifactStoreCapabilities(atomicSwitch: true, serves: [])
+    public nonisolated let capabilities = ArtifactStoreCapabilities(atomicSwitch: true, serves: ["tftp"])
 
     private let root: FilePath
     private let executor: BlockingExecutor
@@ -122,6 +122,15 @@ public actor TFTPStore: ArtifactStore {
         }
     }
 
+    /// Starts a TFTP server (RFC 1350, 2347 to 2349, 7440), which has nothing to do with this store but its files.
+    ///
+    /// - Throws: ``BuildOSKit/ArtifactStoreError`` if a directory isn't there or the end point can't be had.
+    public nonisolated func serve(
+        _ configuration: ArtifactServerConfiguration
+    ) async throws(ArtifactStoreError) -> any ArtifactServer {
+        try await TFTPServer.start(configuration)
+    }
+
     /// Which stored set the link of a set leads to; `nil` if there is no link made by a store.
     private func target(of set: ArtifactSetName) -> StoredName? {
         var buffer = [CChar](repeating: 0, count: 512)
@@ -198,9 +207,9 @@ public struct TFTPStoreProvider: ArtifactStoreProvider {
     public let identity = BackendIdentity(
         name: "tftp",
         interface: .artifactStore,
-        summary: "sets of files in a directory for a TFTP server"
+        summary: "sets of files in a directory, with a TFTP server of its own"
     )
-    public let capabilities = ArtifactStoreCapabilities(atomicSwitch: true, serves: [])
+    public let capabilities = ArtifactStoreCapabilities(atomicSwitch: true, serves: ["tftp"])
 
     /// Creates a provider.
     public init() {}

@@ -1,0 +1,209 @@
+import BuildOSKit
+import Glibc
+
+/// A TFTP client that does what a check tells it, also what no client should do. It shares nothing with any server.
+///
+/// Its calls block: run them by ``run(_:_:)`` or ``perform(_:)``.
+final class TFTPProbe: Sendable {
+    /// What came.
+    struct Packet: Sendable {
+        let bytes: [UInt8]
+        /// The server's port for this transfer.
+        let port: UInt16
+
+        private func word(_ index: Int) -> UInt16 {
+            index + 1 < bytes.count ? UInt16(bytes[index]) << 8 | UInt16(bytes[index + 1]) : 0
+        }
+        var opcode: UInt16 { word(0) }
+        /// Of data and acknowledgements the block, of errors the code.
+        var number: UInt16 { word(2) }
+        var payload: ArraySlice<UInt8> { bytes.dropFirst(4) }
+        /// Of an option acknowledgement.
+        var options: [String: String] {
+            let words = bytes.dropFirst(2).split(separator: 0, omittingEmptySubsequences: false)
+                .map { String(decoding: $0, as: UTF8.self) }
+            var options: [String: String] = [:]
+            for index in stride(from: 0, to: words.count - 1, by: 2) {
+                options[words[index].lowercased()] = words[index + 1]
+            }
+            return options
+        }
+        var isData: Bool { opcode == 3 }
+        var isAcknowledgement: Bool { opcode == 4 }
+        var isError: Bool { opcode == 5 }
+        var isOptions: Bool { opcode == 6 }
+    }
+
+    /// Far longer than any answer takes, so that a server that never answers fails a check on a busy machine, too.
+    static let patience: Int32 = 20_000
+
+    private let socket: Int32
+    private let server: ServerEndpoint
+
+    /// Makes a client of a server on 127.0.0.1.
+    init(_ server: ServerEndpoint) throws {
+        self.server = server
+        socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard socket >= 0 else { throw ConformanceFailure("no socket: \(Errno(rawValue: errno))") }
+        var size: Int32 = 4 << 20
+        setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    deinit { close(socket) }
+
+    /// Has a client do something on a thread of its own.
+    static func run<Result: Sendable>(
+        _ server: ServerEndpoint,
+        _ body: @escaping @Sendable (TFTPProbe) throws -> Result
+    ) async throws -> Result {
+        try await TFTPProbe(server).perform(body)
+    }
+
+    /// Does something on a thread of its own.
+    func perform<Result: Sendable>(_ body: @escaping @Sendable (TFTPProbe) throws -> Result) async throws -> Result {
+        try await DedicatedThread.run(name: "tftp-probe") { () throws(any Error) in try body(self) }
+    }
+
+    // MARK: Packets
+
+    func request(write: Bool = false, _ name: String, mode: String = "octet", _ options: [(String, String)] = []) {
+        let words = [name, mode] + options.flatMap { [$0.0, $0.1] }
+        send([0, write ? 2 : 1] + words.flatMap { Array($0.utf8) + [0] }, to: UInt16(server.port))
+    }
+
+    func acknowledge(_ block: UInt16, to port: UInt16) { send([0, 4] + Self.bytes(block), to: port) }
+
+    func data(_ block: UInt16, _ payload: some Collection<UInt8>, to port: UInt16) {
+        send([0, 3] + Self.bytes(block) + payload, to: port)
+    }
+
+    func send(_ bytes: [UInt8], to port: UInt16) {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_port = port.bigEndian
+        withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = sendto(
+                    socket,
+                    bytes,
+                    bytes.count,
+                    Int32(MSG_NOSIGNAL),
+                    $0,
+                    socklen_t(MemoryLayout<sockaddr_in>.size)
+                )
+            }
+        }
+    }
+
+    /// The next packet; `nil` if none comes for `milliseconds`.
+    func next(within milliseconds: Int32) throws -> Packet? {
+        var poll = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        guard Glibc.poll(&poll, 1, milliseconds) > 0 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let count = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                recvfrom(socket, &bytes, bytes.count, 0, $0, &length)
+            }
+        }
+        guard count >= 0 else { throw ConformanceFailure("nothing can be received: \(Errno(rawValue: errno))") }
+        return Packet(bytes: Array(bytes.prefix(count)), port: UInt16(bigEndian: address.sin_port))
+    }
+
+    func next() throws -> Packet {
+        guard let packet = try next(within: Self.patience) else { throw ConformanceFailure("the server is silent") }
+        return packet
+    }
+
+    func expectError(_ code: UInt16) throws {
+        let packet = try next()
+        try require(
+            packet.isError && packet.number == code,
+            "the answer is \(packet.isError ? "error" : "packet \(packet.opcode),") \(packet.number), not error \(code)"
+        )
+    }
+
+    private static func bytes(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 0xff)] }
+
+    // MARK: Whole transfers
+
+    /// Reads a file as a good client does.
+    func read(_ name: String, mode: String = "octet", _ options: [(String, String)] = []) throws -> [UInt8] {
+        request(name, mode: mode, options)
+        let asked = Dictionary(options) { $1 }
+        var (blockSize, window) = (512, 1)
+        var first: Packet? = try next()
+        if let answer = first, answer.isOptions {
+            blockSize = answer.options["blksize"].flatMap { Int($0) } ?? 512
+            window = answer.options["windowsize"].flatMap { Int($0) } ?? 1
+            for (option, value) in answer.options {
+                guard let wish = asked[option] else { throw ConformanceFailure("\(option) was granted unasked") }
+                if option == "blksize" || option == "windowsize" {
+                    try require(Int(value) ?? .max <= Int(wish) ?? 0, "\(option) is \(value): more than asked")
+                }
+            }
+            acknowledge(0, to: answer.port)
+            first = nil
+        }
+        var content: [UInt8] = []
+        var received: Int64 = 0
+        var inWindow = 0
+        while true {
+            let packet = try first ?? next()
+            first = nil
+            if packet.isError { throw ConformanceFailure("'\(name)' was answered with error \(packet.number)") }
+            guard packet.isData, packet.number == UInt16(truncatingIfNeeded: received + 1) else {
+                // A repetition, or what follows a packet that was lost: asked for anew.
+                if packet.isData { acknowledge(UInt16(truncatingIfNeeded: received), to: packet.port) }
+                inWindow = 0
+                continue
+            }
+            received += 1
+            inWindow += 1
+            content += packet.payload
+            let isLast = packet.payload.count < blockSize
+            if isLast || inWindow == window {
+                acknowledge(packet.number, to: packet.port)
+                inWindow = 0
+            }
+            if isLast { return content }
+        }
+    }
+
+    /// Writes a file as a good client does.
+    ///
+    /// - Returns: the code of the error that ended it, if one did.
+    @discardableResult
+    func write(
+        _ name: String,
+        _ content: [UInt8],
+        mode: String = "octet",
+        _ options: [(String, String)] = []
+    ) throws -> UInt16? {
+        request(write: true, name, mode: mode, options)
+        var answer = try next()
+        var (blockSize, window) = (512, 1)
+        if answer.isOptions {
+            blockSize = answer.options["blksize"].flatMap { Int($0) } ?? 512
+            window = answer.options["windowsize"].flatMap { Int($0) } ?? 1
+        }
+        let last = Int64(content.count / blockSize + 1)
+        var acknowledged: Int64 = 0
+        while true {
+            if answer.isError { return answer.number }
+            if !answer.isOptions {
+                let distance = Int64(answer.number &- UInt16(truncatingIfNeeded: acknowledged))
+                if distance <= Int64(window) { acknowledged += distance }
+            }
+            if acknowledged == last { return nil }
+            for block in (acknowledged + 1)...min(last, acknowledged + Int64(window)) {
+                let start = Int(block - 1) * blockSize
+                let payload = content[start..<min(start + blockSize, content.count)]
+                data(UInt16(truncatingIfNeeded: block), payload, to: answer.port)
+            }
+            answer = try next()
+        }
+    }
+}
