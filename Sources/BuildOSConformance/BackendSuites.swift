@@ -51,7 +51,7 @@ extension ConformanceEnvironment {
     public func suite(for provider: any BackendProvider) async throws -> any ConformanceSuite {
         switch provider {
         case let provider as any FetcherProvider:
-            return FetcherSuite(try provider.makeFetcher())
+            return try FetcherSuite(provider, transport: localTransport)
         case let provider as any ArtifactStoreProvider:
             return ArtifactStoreSuite(in: scratch) { try provider.makeStore(root: $0) }
         case let provider as any MachineStorageProvider:

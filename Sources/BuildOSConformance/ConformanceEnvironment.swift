@@ -4,12 +4,12 @@ import BuildOSKit
 ///
 /// | Interface | Needs |
 /// |---|---|
-/// | ``BuildOSKit/Fetcher`` | nothing: the suite brings its servers |
+/// | ``BuildOSKit/Fetcher`` | ``localTransport`` for what has to do with https: the suite brings its servers |
 /// | ``BuildOSKit/ArtifactStore`` | ``scratch`` |
 /// | ``BuildOSKit/MachineStorage`` | one of ``volumes``, or ``scratch``, on a file system of its kind; for the rest its owner's rights |
 /// | ``BuildOSKit/VirtualMachines`` | ``guest`` |
 /// | ``BuildOSKit/Transport`` | nothing on this machine; ``remoteHost`` if its commands run on another |
-public struct ConformanceEnvironment: Sendable, Hashable {
+public struct ConformanceEnvironment: Sendable {
     /// A guest that virtual machines are checked with; `Scripts/make-test-guest` makes one.
     public struct Guest: Sendable, Hashable {
         /// The kernel's image.
@@ -34,6 +34,8 @@ public struct ConformanceEnvironment: Sendable, Hashable {
     /// Directories on file systems that a ``BuildOSKit/MachineStorage`` may be at home on, with room for 200 MB. The first
     /// that it takes is used.
     public var volumes: [FilePath]
+    /// Runs programs on this machine that checks need, such as openssl(1).
+    public var localTransport: (any Transport)?
     /// A host to log in to without being asked. It must have the programs of `coreutils`, `bash` and `procps`; nothing but
     /// what is under its `/tmp` is changed.
     public var remoteHost: RemoteHost?
@@ -46,12 +48,14 @@ public struct ConformanceEnvironment: Sendable, Hashable {
     public init(
         scratch: FilePath = "/tmp",
         volumes: [FilePath] = [],
+        localTransport: (any Transport)? = nil,
         remoteHost: RemoteHost? = nil,
         guest: Guest? = nil,
         hypervisor: String? = nil
     ) {
         self.scratch = scratch
         self.volumes = volumes
+        self.localTransport = localTransport
         self.remoteHost = remoteHost
         self.guest = guest
         self.hypervisor = hypervisor

@@ -2,6 +2,9 @@ import BuildOSKit
 
 /// Runs suites, one check after the other, each with a time limit, and says what came of each.
 public struct ConformanceRunner: Sendable {
+    /// Whether the check that asks is run by a runner, which tells what was skipped from what passed.
+    @TaskLocal static var isReporting = false
+
     private let timeLimit: Duration
     private let grace: Duration
     private let clock: any Clock<Duration>
@@ -53,7 +56,7 @@ public struct ConformanceRunner: Sendable {
     /// The body runs in a task that nobody waits for at the end: one that hangs must not hang the runner.
     private func outcome(of check: ConformanceCheck) async -> ConformanceOutcome {
         let limit = check.timeLimit ?? timeLimit
-        let body = Task { try await check.body() }
+        let body = Task { try await Self.$isReporting.withValue(true, operation: check.body) }
         return await withTaskCancellationHandler {
             if let ended = await first(of: body, or: limit) { return ended }
             body.cancel()

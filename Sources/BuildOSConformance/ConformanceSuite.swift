@@ -65,6 +65,14 @@ public struct ConformanceSkip: Error, Hashable, Codable, CustomStringConvertible
     }
 }
 
+/// Ends a check that asks for what the backend doesn't claim to do: use as `else { return try passOver(…) }`.
+///
+/// - Parameter capability: ``BuildOSKit/Capability/name``.
+/// - Throws: ``ConformanceSkip`` where a runner reports it; in a test of whatever framework the check passes.
+func passOver(notOffered capability: String) throws {
+    if ConformanceRunner.isReporting { throw ConformanceSkip(notOffered: capability) }
+}
+
 /// Throws a ``ConformanceFailure`` unless the condition holds.
 func require(_ condition: Bool, _ otherwise: @autoclosure () -> String) throws {
     guard condition else { throw ConformanceFailure(otherwise()) }

@@ -130,13 +130,13 @@ struct ConformanceCommand: AsyncParsableCommand {
         of inventory: ModuleInventory,
         _ body: @Sendable (ConformanceEnvironment) async throws -> Result
     ) async throws -> Result {
-        let given = givenEnvironment
+        var environment = givenEnvironment
+        environment.localTransport = localTransport(besides: inventory)
+        let given = environment
         let storages = try providers.compactMap { try ($0 as? any MachineStorageProvider)?.makeStorage() }
         var isHomeless = false
         for storage in storages where try await given.volume(for: storage) == nil { isHomeless = true }
-        guard isHomeless, geteuid() == 0, let transport = localTransport(besides: inventory) else {
-            return try await body(given)
-        }
+        guard isHomeless, geteuid() == 0, let transport = given.localTransport else { return try await body(given) }
         return try await withScratchBtrfs(in: given.scratch, by: transport) { volume in
             var environment = given
             environment.volumes.append(volume)
