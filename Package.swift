@@ -26,11 +26,13 @@ let package = Package(
         .library(name: "TFTPStore", targets: ["TFTPStore"]),
         .library(name: "LocalTransport", targets: ["LocalTransport"]),
         .library(name: "BtrfsStorage", targets: ["BtrfsStorage"]),
+        .library(name: "DirectoryStorage", targets: ["DirectoryStorage"]),
         // The C shims are products because the module package builds the backends from their sources.
         .library(name: "CCurl", targets: ["CCurl"]),
         .library(name: "CCrypto", targets: ["CCrypto"]),
         .library(name: "CBtrfsUtil", targets: ["CBtrfsUtil"]),
         .library(name: "CTFTPFiles", targets: ["CTFTPFiles"]),
+        .library(name: "CFiles", targets: ["CFiles"]),
         .executable(name: "buildosctl", targets: ["buildosctl"]),
         .executable(name: "buildosd", targets: ["buildosd"]),
     ],
@@ -57,6 +59,7 @@ let package = Package(
         .target(name: "CCrypto", linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CHost"),
         .target(name: "CTFTPFiles"),
+        .target(name: "CFiles"),
         .target(name: "CBtrfsUtil", linkerSettings: [.linkedLibrary("btrfsutil")]),
 
         .target(
@@ -85,6 +88,12 @@ let package = Package(
             name: "BtrfsStorage",
             dependencies: ["BuildOSKit", "CBtrfsUtil"],
             path: "Sources/Backends/BtrfsStorage",
+            swiftSettings: swift
+        ),
+        .target(
+            name: "DirectoryStorage",
+            dependencies: ["BuildOSKit", "CFiles", "CCrypto"],
+            path: "Sources/Backends/DirectoryStorage",
             swiftSettings: swift
         ),
 
@@ -131,7 +140,7 @@ let package = Package(
             name: "BackendConformance",
             dependencies: [
                 "BuildOSKit", "BuildOSConformance", "TestSupport",
-                "CurlFetcher", "TFTPStore", "LocalTransport", "BtrfsStorage",
+                "CurlFetcher", "TFTPStore", "LocalTransport", "BtrfsStorage", "DirectoryStorage",
             ],
             swiftSettings: swift,
             linkerSettings: carriesKitForModules

@@ -31,6 +31,7 @@ let modules: [(name: String, target: Target)] = [
     ("TFTPStore", [c("CTFTPFiles"), nio("NIOCore"), nio("NIOPosix")]),
     ("LocalTransport", [.product(name: "Subprocess", package: "swift-subprocess")]),
     ("BtrfsStorage", [c("CBtrfsUtil")]),
+    ("DirectoryStorage", [c("CFiles"), c("CCrypto")]),
 ].map { ($0, module($0, $1)) }
 
 let package = Package(

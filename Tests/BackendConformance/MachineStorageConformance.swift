@@ -1,25 +1,42 @@
 import BtrfsStorage
 import BuildOSConformance
 import BuildOSKit
+import DirectoryStorage
 import Glibc
 import LocalTransport
 import TestSupport
 import Testing
 
 @Suite("BACK-3: MachineStorage") struct MachineStorageConformance {
-    @Test("MACH-1: btrfs, linked") func linked() async throws {
-        try await run { try BtrfsStorage() }
+    @Test("MACH-1, MACH-3: btrfs, linked") func btrfsLinked() async throws {
+        try await run(on: "btrfs") { try BtrfsStorage() }
     }
 
-    @Test("MACH-1: btrfs, loaded") func loaded() async throws {
-        try await run {
+    @Test("MACH-1, MACH-3: btrfs, loaded") func btrfsLoaded() async throws {
+        try await run(on: "btrfs") {
             try LoadedModules.inventory.registry.machineStorage(named: "btrfs").makeStorage()
         }
     }
 
-    private func run(_ makeStorage: () throws -> any MachineStorage) async throws {
-        guard Requirements.isMet(geteuid() == 0, "mounting a btrfs file system needs root") else { return }
-        try await withVolume("btrfs", mebibytes: 256, by: LocalTransport()) { volume in
+    @Test(
+        "BACK-1: directories, linked, on file systems with reflinks, without, and in memory",
+        arguments: [
+            "btrfs", "ext4", "tmpfs",
+        ]
+    )
+    func directoriesLinked(fileSystem: String) async throws {
+        try await run(on: fileSystem) { DirectoryStorage() }
+    }
+
+    @Test("BACK-2: directories, loaded") func directoriesLoaded() async throws {
+        try await run(on: "tmpfs") {
+            try LoadedModules.inventory.registry.machineStorage(named: "directory").makeStorage()
+        }
+    }
+
+    private func run(on fileSystem: String, _ makeStorage: () throws -> any MachineStorage) async throws {
+        guard Requirements.isMet(geteuid() == 0, "mounting a file system needs root") else { return }
+        try await withVolume(fileSystem, mebibytes: 256, by: LocalTransport()) { volume in
             for check in MachineStorageSuite(try makeStorage(), volume: volume).checks {
                 do {
                     try await check.body()

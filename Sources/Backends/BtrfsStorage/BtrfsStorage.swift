@@ -178,25 +178,6 @@ public actor BtrfsStorage: MachineStorage {
     }
 }
 
-extension MachineStorageError {
-    /// What a reason of the system's means to a storage.
-    init(_ reason: Errno, _ path: FilePath, _ operation: String) {
-        let kind: Kind =
-            switch reason {
-            case .noSuchFileOrDirectory, .notDirectory: .notFound
-            case .fileExists: .alreadyExists
-            case .permissionDenied, .notPermitted: .noPermission
-            case .noSpace, .diskQuotaExceeded: .noSpace
-            case .readOnlyFileSystem: .readOnly
-            case .resourceBusy, .textFileBusy: .busy
-            // The inappropriate ioctl of another file system.
-            case .inappropriateIOCTLForDevice: .notAVolume
-            default: .other
-            }
-        self.init(kind, path: path, cause: "can't \(operation): \(reason)")
-    }
-}
-
 extension MachineStorageCapabilities {
     fileprivate static var ofBtrfs: MachineStorageCapabilities {
         let formats = BtrfsStreamFormat.known

@@ -50,7 +50,7 @@ struct PrivilegedCommand: AsyncParsableCommand {
     private func clean(_ modules: ModuleInventory) async throws {
         let parsed = HostConfiguration.parse(commandLine: try FileTree.read(HostConfiguration.commandLineFile))
         let cleaner = MachineCleaner(
-            storage: try modules.registry.machineStorage().makeStorage(),
+            storage: try modules.registry.machineStorage(named: "btrfs").makeStorage(),
             toolchains: Set(parsed.configuration.toolchains.map(\.name))
         )
         // Written by root in a directory of root's: the first cleaning since the host booted has been done.

@@ -74,6 +74,25 @@ public struct MachineStorageError: DiagnosableError, Hashable {
         self.cause = cause
     }
 
+    /// What a reason of the system's means to a storage.
+    ///
+    /// - Parameter operation: what was attempted, as in "can't …".
+    public init(_ reason: Errno, _ path: FilePath, _ operation: String) {
+        let kind: Kind =
+            switch reason {
+            case .noSuchFileOrDirectory, .notDirectory: .notFound
+            case .fileExists: .alreadyExists
+            case .permissionDenied, .notPermitted: .noPermission
+            case .noSpace, .diskQuotaExceeded: .noSpace
+            case .readOnlyFileSystem: .readOnly
+            case .resourceBusy, .textFileBusy: .busy
+            // The inappropriate ioctl of another file system.
+            case .inappropriateIOCTLForDevice: .notAVolume
+            default: .other
+            }
+        self.init(kind, path: path, cause: "can't \(operation): \(reason)")
+    }
+
     /// The error of an operation that a storage does not offer.
     public static func unsupported(_ operation: String, _ path: FilePath, by storage: any MachineStorage) -> Self {
         Self(.unsupported, path: path, cause: UnsupportedOperation(operation, backend: storage.backendName).description)
@@ -235,7 +254,8 @@ public protocol MachineStorage: BackendInstance {
     /// Makes a read-only subvolume in a directory from a stream, under the name that the stream gives it.
     ///
     /// The stream is hostile: nothing outside of the new subvolume is touched, whatever it holds. The parent of an
-    /// incremental stream is found by its identity, wherever on the volume it is; it must not have been changed.
+    /// incremental stream is found by its identity: in the directory itself at least, and wherever else on the volume the
+    /// storage can find it; it must not have been changed.
     ///
     /// - Parameters:
     ///   - source: a pipe, a socket or a file, read to the end of the stream; stays the caller's to close.
