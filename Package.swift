@@ -27,12 +27,14 @@ let package = Package(
         .library(name: "LocalTransport", targets: ["LocalTransport"]),
         .library(name: "BtrfsStorage", targets: ["BtrfsStorage"]),
         .library(name: "DirectoryStorage", targets: ["DirectoryStorage"]),
+        .library(name: "Libvirt", targets: ["Libvirt"]),
         // The C shims are products because the module package builds the backends from their sources.
         .library(name: "CCurl", targets: ["CCurl"]),
         .library(name: "CCrypto", targets: ["CCrypto"]),
         .library(name: "CBtrfsUtil", targets: ["CBtrfsUtil"]),
         .library(name: "CTFTPFiles", targets: ["CTFTPFiles"]),
         .library(name: "CFiles", targets: ["CFiles"]),
+        .library(name: "CLibvirt", targets: ["CLibvirt"]),
         .executable(name: "buildosctl", targets: ["buildosctl"]),
         .executable(name: "buildosd", targets: ["buildosd"]),
     ],
@@ -61,6 +63,7 @@ let package = Package(
         .target(name: "CTFTPFiles"),
         .target(name: "CFiles"),
         .target(name: "CBtrfsUtil", linkerSettings: [.linkedLibrary("btrfsutil")]),
+        .target(name: "CLibvirt", linkerSettings: [.linkedLibrary("virt"), .linkedLibrary("virt-qemu")]),
 
         .target(
             name: "CurlFetcher",
@@ -94,6 +97,12 @@ let package = Package(
             name: "DirectoryStorage",
             dependencies: ["BuildOSKit", "CFiles", "CCrypto"],
             path: "Sources/Backends/DirectoryStorage",
+            swiftSettings: swift
+        ),
+        .target(
+            name: "Libvirt",
+            dependencies: ["BuildOSKit", "CLibvirt"],
+            path: "Sources/Backends/Libvirt",
             swiftSettings: swift
         ),
 
@@ -141,6 +150,7 @@ let package = Package(
             dependencies: [
                 "BuildOSKit", "BuildOSConformance", "TestSupport",
                 "CurlFetcher", "TFTPStore", "LocalTransport", "BtrfsStorage", "DirectoryStorage",
+                "Libvirt",
             ],
             swiftSettings: swift,
             linkerSettings: carriesKitForModules

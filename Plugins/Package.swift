@@ -32,6 +32,7 @@ let modules: [(name: String, target: Target)] = [
     ("LocalTransport", [.product(name: "Subprocess", package: "swift-subprocess")]),
     ("BtrfsStorage", [c("CBtrfsUtil")]),
     ("DirectoryStorage", [c("CFiles"), c("CCrypto")]),
+    ("Libvirt", [c("CLibvirt")]),
 ].map { ($0, module($0, $1)) }
 
 let package = Package(

@@ -17,6 +17,15 @@ public struct MACAddress: Sendable, Hashable, CustomStringConvertible {
         self.bytes = bytes
     }
 
+    private init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// A random unicast address of the range that is administered locally (IEEE 802, clause 8.4), for a guest.
+    public static func random() -> MACAddress {
+        var bytes = (0..<6).map { _ in UInt8.random(in: .min ... .max) }
+        bytes[0] = bytes[0] & 0xfe | 0x02
+        return MACAddress(bytes: bytes)
+    }
+
     /// The digits of all bytes in lower case.
     public var digits: String { bytes.map(Self.pair).joined() }
     public var description: String { bytes.map(Self.pair).joined(separator: ":") }

@@ -1,0 +1,327 @@
+import BuildOSKit
+import FoundationEssentials
+import Glibc
+
+internal import CLibvirt
+
+/// Virtual machines as transient domains of libvirt's QEMU driver, on this machine or another.
+public struct LibvirtMachines: VirtualMachines {
+    public let backendName = LibvirtProvider.name
+    public let capabilities = VirtualMachineCapabilities.ofLibvirt
+
+    private let session: HypervisorSession
+
+    /// Machines of one hypervisor. The connection is made when it is first needed, and again when it was lost.
+    ///
+    /// - Parameter uri: where it is (libvirt.org/uri.html).
+    public init(uri: String = "qemu:///system") {
+        session = HypervisorSession(uri: uri)
+    }
+
+    public func start(
+        _ definition: VirtualMachineDefinition,
+        restoring memory: FilePath?
+    ) async throws(VirtualMachineError) -> any VirtualMachine {
+        let uuid = UUID().uuidString.lowercased()
+        let definition = Self.completed(definition)
+        let usesKVM = try await usesKVM(definition)
+        let description = DomainDescription(
+            definition: definition,
+            uuid: uuid,
+            usesKVM: usesKVM,
+            awaitsMemory: memory != nil,
+            isBlockDevice: blockDeviceRule
+        )
+        let xml = try description.xml()
+        try checkResources(of: definition, memory)
+        guard session.isLocal || memory == nil else {
+            throw .unsupported(
+                "restoring the memory of a machine on another host",
+                definition.name,
+                backend: backendName
+            )
+        }
+        guard session.isLocal || definition.nice == 0 else {
+            throw .unsupported("the nice value of a machine on another host", definition.name, backend: backendName)
+        }
+
+        let note = MachineNote(uuid: uuid, monitorSocket: definition.monitorSocket)
+        do throws(Errno) {
+            try note.write(in: definition.runtimeDirectory)
+        } catch {
+            throw VirtualMachineError(
+                .missingResource,
+                machine: definition.name.description,
+                detail: "can't write to its directory \(definition.runtimeDirectory): \(error)"
+            )
+        }
+        let watch = session.watches.watch(uuid, name: definition.name)
+        watch.atEnd { [directory = definition.runtimeDirectory] in note.removeAll(in: directory) }
+        do throws(VirtualMachineError) {
+            return try await start(definition, uuid, xml, watch, memory)
+        } catch {
+            await remove(uuid, watch)
+            throw error
+        }
+    }
+
+    private func start(
+        _ definition: VirtualMachineDefinition,
+        _ uuid: String,
+        _ xml: String,
+        _ watch: DomainWatch,
+        _ memory: FilePath?
+    ) async throws(VirtualMachineError) -> LibvirtMachine {
+        let standsAtFirst = memory != nil || definition.nice != 0 || definition.memoryLimit != nil
+        let name = definition.name.description
+        try await create(xml, name, standing: standsAtFirst)
+        let process = session.isLocal ? await Self.process(of: uuid) : nil
+        let machine = LibvirtMachine(
+            name: definition.name,
+            uuid: uuid,
+            processID: process,
+            session: session,
+            watch: watch
+        )
+        if standsAtFirst {
+            if definition.memoryLimit != nil { try await checkMemoryLimit(uuid, definition.name) }
+            if let process, definition.nice != 0 {
+                do throws(LibvirtFailure) {
+                    try HypervisorProcess.setNice(definition.nice, process: process)
+                } catch {
+                    throw error.error(of: name, at: session.uri)
+                }
+            }
+            if let memory {
+                try await MemoryTransfer(session: session, uuid: uuid, name: definition.name).restore(from: memory)
+            }
+            try await machine.resume()
+        }
+        guard !Task.isCancelled else {
+            throw VirtualMachineError(.cancelled, machine: name, detail: "the task was cancelled")
+        }
+        return machine
+    }
+
+    private func create(
+        _ xml: String,
+        _ name: String,
+        standing: Bool
+    ) async throws(VirtualMachineError) {
+        let flags = standing ? VIR_DOMAIN_START_PAUSED.rawValue : VIR_DOMAIN_NONE.rawValue
+        let isTaken: Bool
+        do throws(LibvirtFailure) {
+            isTaken = try await session.call { (connection: virConnectPtr) throws(LibvirtFailure) in
+                if let domain = virDomainCreateXML(connection, xml, flags) {
+                    virDomainFree(domain)
+                    return false
+                }
+                let failure = LibvirtFailure.last()
+                guard let other = virDomainLookupByName(connection, name) else { throw failure }
+                defer { virDomainFree(other) }
+                guard virDomainIsActive(other) == 1 else { throw failure }
+                return true
+            }
+        } catch {
+            throw error.error(of: name, at: session.uri, otherwise: .cannotStart)
+        }
+        guard isTaken else { return }
+        throw VirtualMachineError(
+            .alreadyRunning,
+            machine: name,
+            detail: "a domain of that name runs at \(session.uri)",
+            remedy: "end it, or give this one another name"
+        )
+    }
+
+    /// Removes what a start that failed has left.
+    private func remove(_ uuid: String, _ watch: DomainWatch) async {
+        // The caller's task may be cancelled: the domain must go all the same.
+        let session = session
+        await Task {
+            try? await session.call(domain: uuid) { (domain: virDomainPtr) throws(LibvirtFailure) in
+                guard virDomainDestroy(domain) == 0 else { throw .last() }
+            }
+        }.value
+        watch.settle(.killed)
+    }
+
+    public func find(
+        _ name: VirtualMachineName,
+        runtimeDirectory: FilePath
+    ) async throws(VirtualMachineError) -> (any VirtualMachine)? {
+        let uuid: String?
+        do throws(LibvirtFailure) {
+            uuid = try await session.call { (connection: virConnectPtr) throws(LibvirtFailure) in
+                guard let domain = virDomainLookupByName(connection, name.description) else {
+                    let failure = LibvirtFailure.last()
+                    if failure.isAboutNothing { return nil }
+                    throw failure
+                }
+                defer { virDomainFree(domain) }
+                return virDomainIsActive(domain) == 1 ? DomainIdentity.uuid(of: domain) : nil
+            }
+        } catch {
+            throw error.error(of: name.description, at: session.uri)
+        }
+        let note = MachineNote.read(in: runtimeDirectory)
+        if let note, note.uuid != uuid { note.removeAll(in: runtimeDirectory) }
+        guard let uuid else { return nil }
+        let watch = session.watches.watch(uuid, name: name)
+        if let note, note.uuid == uuid { watch.atEnd { note.removeAll(in: runtimeDirectory) } }
+        return LibvirtMachine(
+            name: name,
+            uuid: uuid,
+            processID: session.isLocal ? await Self.process(of: uuid) : nil,
+            session: session,
+            watch: watch
+        )
+    }
+
+    private static func process(of uuid: String) async -> Int32? {
+        await DedicatedThread.run(name: "libvirt-process") { HypervisorProcess.find(uuid: uuid) }
+    }
+
+    // MARK: What a definition needs
+
+    private func usesKVM(_ definition: VirtualMachineDefinition) async throws(VirtualMachineError) -> Bool {
+        guard definition.acceleration != .tcg else { return false }
+        if session.isLocal {
+            switch KVMSupport.current {
+            case .works: return true
+            case .missing(let reason, let remedy):
+                guard definition.acceleration == .kvm else { return false }
+                throw VirtualMachineError(
+                    .missingResource,
+                    machine: definition.name.description,
+                    detail: "KVM doesn't work here: \(reason)",
+                    remedy: remedy
+                )
+            }
+        }
+        let offered: Bool
+        do throws(LibvirtFailure) {
+            offered = try await session.call { (connection: virConnectPtr) throws(LibvirtFailure) in
+                guard let text = virConnectGetDomainCapabilities(connection, nil, "x86_64", nil, "kvm", 0) else {
+                    return false
+                }
+                free(text)
+                return true
+            }
+        } catch {
+            throw error.error(of: definition.name.description, at: session.uri)
+        }
+        if definition.acceleration == .kvm, !offered {
+            throw VirtualMachineError(
+                .missingResource,
+                machine: definition.name.description,
+                detail: "\(session.uri) offers no KVM"
+            )
+        }
+        return offered
+    }
+
+    /// With addresses for the interfaces that name none: libvirt would choose for those alone that it knows of.
+    private static func completed(_ definition: VirtualMachineDefinition) -> VirtualMachineDefinition {
+        var definition = definition
+        for index in definition.interfaces.indices where definition.interfaces[index].macAddress == nil {
+            definition.interfaces[index].macAddress = .random()
+        }
+        return definition
+    }
+
+    private var blockDeviceRule: @Sendable (FilePath) -> Bool {
+        guard session.isLocal else { return { $0.string.hasPrefix("/dev/") } }
+        return { path in
+            var status = stat()
+            return stat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFBLK
+        }
+    }
+
+    /// libvirt's words for what isn't there don't tell it from other failures; on this machine it can be looked at.
+    private func checkResources(
+        of definition: VirtualMachineDefinition,
+        _ memory: FilePath?
+    ) throws(VirtualMachineError) {
+        guard session.isLocal else { return }
+        var paths = [memory, definition.workingDirectory].compactMap { $0 }
+        if definition.deviceOptions == nil { paths += definition.disks.map { definition.resolve($0.path) } }
+        if case .kernel(let kernel, let initrd, _) = definition.boot { paths += [kernel, initrd].compactMap { $0 } }
+        for interface in definition.interfaces {
+            if case .tap(let name) = interface.connection { paths.append(FilePath("/sys/class/net").appending(name)) }
+        }
+        for path in paths where access(path.string, F_OK) != 0 {
+            throw VirtualMachineError(
+                .missingResource,
+                machine: definition.name.description,
+                detail: "\(path): \(Errno(rawValue: errno))"
+            )
+        }
+    }
+
+    /// libvirt starts machines without their limit where there are no control groups, and says nothing.
+    private func checkMemoryLimit(_ uuid: String, _ name: VirtualMachineName) async throws(VirtualMachineError) {
+        do throws(LibvirtFailure) {
+            let limit = try await session.call(domain: uuid) { (domain: virDomainPtr) throws(LibvirtFailure) in
+                var limit: UInt64 = 0
+                guard clibvirt_get_memory_limit(domain, &limit) == 0 else { throw .last() }
+                return limit
+            }
+            if limit > 0 { return }
+        } catch  where error.isAboutState {
+            // There is no such control group.
+        } catch {
+            throw error.error(of: name.description, at: session.uri)
+        }
+        throw .unsupported("a limit of memory without control groups", name, backend: backendName)
+    }
+}
+
+extension VirtualMachineCapabilities {
+    static let ofLibvirt = VirtualMachineCapabilities(
+        boards: [.q35, .pc],
+        memorySnapshots: true,
+        memoryLimit: true,
+        deviceOptions: true,
+        remote: true
+    )
+}
+
+/// Makes ``LibvirtMachines``.
+public struct LibvirtProvider: VirtualMachineProvider {
+    static let name = "libvirt"
+
+    public let identity = BackendIdentity(
+        name: name,
+        interface: .virtualMachines,
+        summary: "virtual machines as domains of libvirt \(LibvirtVersion.text)"
+    )
+    public let capabilities = VirtualMachineCapabilities.ofLibvirt
+
+    /// Creates the provider.
+    public init() {}
+
+    public func preflight() async -> [PreflightFinding] {
+        let sockets = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"]
+        guard !sockets.contains(where: { access($0, F_OK) == 0 }) else { return [] }
+        return [
+            PreflightFinding(
+                problem: "no libvirt service listens on this machine",
+                remedy: "install libvirt-daemon-system, or name another host's address"
+            )
+        ]
+    }
+
+    public func makeVirtualMachines(_ options: VirtualMachineOptions) throws -> any VirtualMachines {
+        LibvirtMachines(uri: options.connection ?? "qemu:///system")
+    }
+}
+
+/// The version of the library.
+enum LibvirtVersion {
+    static let text: String = {
+        var version: UInt = 0
+        guard virGetVersion(&version, nil, nil) == 0 else { return "of an unknown version" }
+        return "\(version / 1_000_000).\(version / 1000 % 1000).\(version % 1000)"
+    }()
+}
