@@ -53,41 +53,45 @@ extension FetcherSuite {
 
     /// What https promises.
     var secure: [ConformanceCheck] {
-        guard let provider, let transport, capabilities.schemes.contains("https") else { return [] }
-        return [
-            check("https: a server whose certificate is in the bundle of the options is trusted") { bench in
-                try await withTLSServer(transport, bench.directory, name: "IP:127.0.0.1") { server in
-                    let trusting = try provider.makeFetcher(FetcherOptions(certificateBundle: server.certificate))
-                    guard case .fetched = try await trusting.fetch(bench.request(to: server)) else {
-                        throw ConformanceFailure("'not modified' was the answer to a plain request")
+        guard let provider else { return [] }
+        return needing(
+            "https",
+            capabilities.schemes.contains("https"),
+            [
+                check("https: a server whose certificate is in the bundle of the options is trusted") { bench in
+                    try await withTLSServer(transport, bench.directory, name: "IP:127.0.0.1") { server in
+                        let trusting = try provider.makeFetcher(FetcherOptions(certificateBundle: server.certificate))
+                        guard case .fetched = try await trusting.fetch(bench.request(to: server)) else {
+                            throw ConformanceFailure("'not modified' was the answer to a plain request")
+                        }
+                        try bench.requireContent(letters: 100_000)
                     }
-                    try bench.requireContent(letters: 100_000)
-                }
-            },
-            check("https: a server nobody vouches for is 'untrusted', and nothing of it is kept") { bench in
-                try await withTLSServer(transport, bench.directory, name: "IP:127.0.0.1") { server in
-                    let error = try await bench.failure(of: bench.request(to: server))
-                    try require(error.kind == .untrusted, "expected untrusted, got \(error)")
-                }
-            },
-            check("https: a certificate for another name is 'untrusted'") { bench in
-                try await withTLSServer(transport, bench.directory, name: "DNS:elsewhere.example") { server in
-                    let trusting = try provider.makeFetcher(FetcherOptions(certificateBundle: server.certificate))
-                    let other = FetchBench(fetcher: trusting, server: bench.server, directory: bench.directory)
-                    let error = try await other.failure(of: bench.request(to: server))
-                    try require(error.kind == .untrusted, "expected untrusted, got \(error)")
-                }
-            },
-            check("https: a bundle that isn't there is told") { bench in
-                try await withTLSServer(transport, bench.directory, name: "IP:127.0.0.1") { server in
-                    let missing = bench.directory.appending("missing")
-                    let trusting = try provider.makeFetcher(FetcherOptions(certificateBundle: missing))
-                    let other = FetchBench(fetcher: trusting, server: bench.server, directory: bench.directory)
-                    let error = try await other.failure(of: bench.request(to: server))
-                    try require(error.kind == .untrusted, "expected untrusted, got \(error)")
-                }
-            },
-        ]
+                },
+                check("https: a server nobody vouches for is 'untrusted', and nothing of it is kept") { bench in
+                    try await withTLSServer(transport, bench.directory, name: "IP:127.0.0.1") { server in
+                        let error = try await bench.failure(of: bench.request(to: server))
+                        try require(error.kind == .untrusted, "expected untrusted, got \(error)")
+                    }
+                },
+                check("https: a certificate for another name is 'untrusted'") { bench in
+                    try await withTLSServer(transport, bench.directory, name: "DNS:elsewhere.example") { server in
+                        let trusting = try provider.makeFetcher(FetcherOptions(certificateBundle: server.certificate))
+                        let other = FetchBench(fetcher: trusting, server: bench.server, directory: bench.directory)
+                        let error = try await other.failure(of: bench.request(to: server))
+                        try require(error.kind == .untrusted, "expected untrusted, got \(error)")
+                    }
+                },
+                check("https: a bundle that isn't there is told") { bench in
+                    try await withTLSServer(transport, bench.directory, name: "IP:127.0.0.1") { server in
+                        let missing = bench.directory.appending("missing")
+                        let trusting = try provider.makeFetcher(FetcherOptions(certificateBundle: missing))
+                        let other = FetchBench(fetcher: trusting, server: bench.server, directory: bench.directory)
+                        let error = try await other.failure(of: bench.request(to: server))
+                        try require(error.kind == .untrusted, "expected untrusted, got \(error)")
+                    }
+                },
+            ]
+        )
     }
 }
 

@@ -19,7 +19,7 @@ public struct FetcherSuite: Sendable {
 
     /// Creates a suite for one implementation.
     ///
-    /// - Parameter transport: runs openssl(1) on this machine, which the checks of https need; without it there are none.
+    /// - Parameter transport: runs openssl(1) on this machine, which the checks of https need.
     /// - Throws: what the provider does when it makes a fetcher.
     public init(_ provider: any FetcherProvider, transport: (any Transport)? = nil) throws {
         fetcher = try provider.makeFetcher()
@@ -84,7 +84,7 @@ public struct FetcherSuite: Sendable {
                 try require(reports.map(\.received) == reports.map(\.received).sorted(), "progress went back")
             },
             check("a conditional request is answered 'not modified', and writes nothing") { bench in
-                guard fetcher.capabilities.conditional else { return }
+                guard capabilities.conditional else { return try passOver(notOffered: "conditional") }
                 let validators = try await bench.fetched("/versioned").validators
                 try require(validators.entityTag == MisbehavingServer.entityTag, "the ETag is \(validators)")
                 try require(validators.lastModified == MisbehavingServer.lastModified, "the date is \(validators)")
@@ -191,7 +191,7 @@ public struct FetcherSuite: Sendable {
                 try require(try FileTree.readText(precious) == "precious", "what a link led to was overwritten")
             },
             check("a file URL is read, with what stands escaped in it; a missing one is 'not found'") { bench in
-                guard fetcher.capabilities.schemes.contains("file") else { return }
+                guard capabilities.schemes.contains("file") else { return try passOver(notOffered: "file") }
                 try FileTree.write(String(repeating: "a", count: 500_000), to: bench.directory.appending("a b%c"))
                 _ = try await bench.fetched(ResourceURL("file://\(bench.directory)/a%20b%25c"))
                 try bench.requireContent(letters: 500_000)
@@ -201,6 +201,12 @@ public struct FetcherSuite: Sendable {
                 try require(fetcher.capabilities.schemes.contains("http"), "\(fetcher.capabilities.schemes)")
             },
         ]
+    }
+
+    /// Checks that are passed over unless the fetcher offers a capability.
+    func needing(_ capability: String, _ isOffered: Bool, _ checks: [ConformanceCheck]) -> [ConformanceCheck] {
+        if isOffered { return checks }
+        return checks.map { ConformanceCheck($0.name) { try passOver(notOffered: capability) } }
     }
 
     func check(

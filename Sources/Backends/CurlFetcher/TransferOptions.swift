@@ -46,6 +46,8 @@ extension EasyHandle {
     func post(_ byteCount: Int64) {
         set(CURLOPT_POST, 1)
         set(CURLOPT_POSTFIELDSIZE_LARGE, bytes: byteCount)
+        // On a connection that was used before, libcurl sends a request again if no answer comes; it may have been heard.
+        set(CURLOPT_FRESH_CONNECT, 1)
         set(CURLOPT_POSTREDIR, Int(CURL_REDIR_POST_301 | CURL_REDIR_POST_302 | CURL_REDIR_POST_303))
     }
 
