@@ -25,12 +25,14 @@ let package = Package(
         .library(name: "CurlFetcher", targets: ["CurlFetcher"]),
         .library(name: "TFTPStore", targets: ["TFTPStore"]),
         .library(name: "LocalTransport", targets: ["LocalTransport"]),
+        .library(name: "SSHRemote", targets: ["SSHRemote"]),
         .library(name: "BtrfsStorage", targets: ["BtrfsStorage"]),
         .library(name: "DirectoryStorage", targets: ["DirectoryStorage"]),
         .library(name: "Libvirt", targets: ["Libvirt"]),
         // The C shims are products because the module package builds the backends from their sources.
         .library(name: "CCurl", targets: ["CCurl"]),
         .library(name: "CCrypto", targets: ["CCrypto"]),
+        .library(name: "CSSH2", targets: ["CSSH2"]),
         .library(name: "CBtrfsUtil", targets: ["CBtrfsUtil"]),
         .library(name: "CTFTPFiles", targets: ["CTFTPFiles"]),
         .library(name: "CFiles", targets: ["CFiles"]),
@@ -59,6 +61,7 @@ let package = Package(
 
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CCrypto", linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "CSSH2", linkerSettings: [.linkedLibrary("ssh2")]),
         .target(name: "CHost"),
         .target(name: "CTFTPFiles"),
         .target(name: "CFiles"),
@@ -85,6 +88,12 @@ let package = Package(
             name: "LocalTransport",
             dependencies: ["BuildOSKit", .product(name: "Subprocess", package: "swift-subprocess")],
             path: "Sources/Backends/LocalTransport",
+            swiftSettings: swift
+        ),
+        .target(
+            name: "SSHRemote",
+            dependencies: ["BuildOSKit", "CSSH2", "CCrypto"],
+            path: "Sources/Backends/SSHRemote",
             swiftSettings: swift
         ),
         .target(
@@ -141,7 +150,8 @@ let package = Package(
         .testTarget(
             name: "BuildOSKitTests",
             dependencies: [
-                "BuildOSKit", "BuildOSConformance", "BuildOSCommands", "BuildOSDaemon", "TFTPStore", "TestSupport",
+                "BuildOSKit", "BuildOSConformance", "BuildOSCommands", "BuildOSDaemon", "LocalTransport", "TFTPStore",
+                "TestSupport",
             ],
             swiftSettings: swift
         ),
@@ -149,7 +159,7 @@ let package = Package(
             name: "BackendConformance",
             dependencies: [
                 "BuildOSKit", "BuildOSConformance", "TestSupport",
-                "CurlFetcher", "TFTPStore", "LocalTransport", "BtrfsStorage", "DirectoryStorage",
+                "CurlFetcher", "TFTPStore", "LocalTransport", "SSHRemote", "BtrfsStorage", "DirectoryStorage",
                 "Libvirt",
             ],
             swiftSettings: swift,

@@ -30,6 +30,7 @@ let modules: [(name: String, target: Target)] = [
     ("CurlFetcher", [c("CCurl"), c("CCrypto")]),
     ("TFTPStore", [c("CTFTPFiles"), nio("NIOCore"), nio("NIOPosix")]),
     ("LocalTransport", [.product(name: "Subprocess", package: "swift-subprocess")]),
+    ("SSHRemote", [c("CSSH2"), c("CCrypto")]),
     ("BtrfsStorage", [c("CBtrfsUtil")]),
     ("DirectoryStorage", [c("CFiles"), c("CCrypto")]),
     ("Libvirt", [c("CLibvirt")]),

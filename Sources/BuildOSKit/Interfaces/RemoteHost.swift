@@ -12,8 +12,8 @@ public struct RemoteHost: Sendable, Hashable {
     public var configurationFile: FilePath?
     /// The files of known host keys, in place of the configured ones. A host whose key is in none is never connected to.
     public var knownHostsFiles: [FilePath]?
-    /// Time to connect and log in.
-    public var connectTimeout: Duration
+    /// Time to connect and log in; 30 seconds if neither this nor the configuration files say.
+    public var connectTimeout: Duration?
     /// Asks for the passphrase of a key file; `nil` to give up. Without it, encrypted keys are passed over.
     public var passphrase: Passphrase?
 
@@ -59,7 +59,7 @@ public struct RemoteHost: Sendable, Hashable {
         identityFiles: [FilePath] = [],
         configurationFile: FilePath? = nil,
         knownHostsFiles: [FilePath]? = nil,
-        connectTimeout: Duration = .seconds(30),
+        connectTimeout: Duration? = nil,
         passphrase: Passphrase? = nil
     ) {
         self.name = name

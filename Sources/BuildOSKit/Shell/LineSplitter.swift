@@ -1,9 +1,14 @@
-/// Cuts a byte stream into lines.
-struct LineSplitter {
+/// Cuts a byte stream into lines, as ``CommandOutput/lines(_:)`` promises them: for transports.
+public struct LineSplitter {
     private var pending: [UInt8] = []
-    static let longestLine = 64 * 1024
+    /// Bytes after which a line is cut.
+    public static let longestLine = 64 * 1024
 
-    mutating func feed(_ bytes: UnsafeRawBufferPointer, _ handler: (String) -> Void) {
+    /// Creates a splitter at the beginning of a line.
+    public init() {}
+
+    /// Takes bytes and hands out the lines that end in them.
+    public mutating func feed(_ bytes: UnsafeRawBufferPointer, _ handler: (String) -> Void) {
         for byte in bytes {
             if byte == UInt8(ascii: "\n") {
                 emit(handler)
@@ -14,7 +19,8 @@ struct LineSplitter {
         }
     }
 
-    mutating func finish(_ handler: (String) -> Void) {
+    /// Hands out a last line that has no newline, if there is one.
+    public mutating func finish(_ handler: (String) -> Void) {
         if !pending.isEmpty { emit(handler) }
     }
 
