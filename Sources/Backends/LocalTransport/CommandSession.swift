@@ -69,9 +69,17 @@ final class CommandSession: Sendable {
             error: .sequence
         ) { execution in
             self.started(execution.processIdentifier.value)
-            async let outputBytes = self.pump(execution.standardOutput, to: output, standard: 1)
-            async let errorBytes = self.pump(execution.standardError, to: error, standard: 2)
-            return try await (outputBytes, errorBytes)
+            // Whichever fails first ends the other, which may never end by itself.
+            return try await withThrowingTaskGroup(of: (isError: Bool, bytes: [UInt8]).self) { group in
+                let (outputChunks, errorChunks) = (execution.standardOutput, execution.standardError)
+                group.addTask { (false, try await self.pump(outputChunks, to: output, standard: 1)) }
+                group.addTask { (true, try await self.pump(errorChunks, to: error, standard: 2)) }
+                var both: (output: [UInt8], error: [UInt8]) = ([], [])
+                for try await (isError, bytes) in group {
+                    if isError { both.error = bytes } else { both.output = bytes }
+                }
+                return both
+            }
         }
         return CommandResult(
             status: CommandStatus(result.terminationStatus),

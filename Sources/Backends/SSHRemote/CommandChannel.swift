@@ -33,8 +33,8 @@ final class CommandChannel: ChannelWork {
     private var isAnswered = false
     /// That the host refused a session; it waits for another turn.
     private var refusal: Channel.Refusal?
-    /// Called on the connection's thread when the caller has its answer.
-    var afterwards: (() -> Void)?
+    /// Called on the connection's thread when the caller has its answer: whether it ran to its end.
+    var afterwards: ((Bool) -> Void)?
 
     /// Time for the host to end a command's session, which takes two seconds if it ignores SIGTERM.
     private static let patience: Duration = .seconds(10)
@@ -84,8 +84,11 @@ final class CommandChannel: ChannelWork {
         return process
     }
 
-    /// Tells that the session is ended.
-    func sessionEnded() { sessionEnd = .done }
+    /// Tells that the session is ended, or can't be: there is nothing to wait for then.
+    func sessionEnded(_ isEnded: Bool) {
+        sessionEnd = .done
+        if !isEnded { stop?.patience = .now }
+    }
 
     /// Whether the host refused a session since this was last asked.
     func takeRefusal() -> Channel.Refusal? {
@@ -96,8 +99,14 @@ final class CommandChannel: ChannelWork {
     func cancel() { end(TransportError(.cancelled, command: job.command)) }
 
     func fail(_ error: TransportError) {
-        // A killed program and a lost host look the same from here: the reason asked for goes first.
-        answer(.failure(stop?.error ?? error))
+        if stop == nil, opening != .over, !isAnswered {
+            isAnswered = true
+            streams.finish()
+            job.refuse(error)
+        } else {
+            // A killed program and a lost host look the same from here: the reason asked for goes first.
+            answer(.failure(stop?.error ?? error))
+        }
         phase = .finished
     }
 
@@ -182,6 +191,7 @@ final class CommandChannel: ChannelWork {
         isAnswered = true
         streams.finish()
         job.complete(result)
-        afterwards?()
+        let isSuccess = if case .success = result { true } else { false }
+        afterwards?(isSuccess)
     }
 }

@@ -13,6 +13,16 @@ struct CommandJob: Sendable {
     let progress: (@Sendable (Int64) -> Void)?
     /// Called once, on the connection's thread.
     let complete: @Sendable (Result<CommandResult, TransportError>) -> Void
+    /// Runs it over another connection, if it had not begun when this one was lost.
+    var retry: (@Sendable (CommandJob) -> Void)?
+
+    /// Ends it before it has begun.
+    func refuse(_ error: TransportError) {
+        guard error.kind == .connectionLost, let retry else { return complete(.failure(error)) }
+        var again = self
+        again.retry = nil
+        retry(again)
+    }
 
     /// How much of a connection it takes: one that streams as fast as it can takes all of it.
     var weight: Int { input.isBulk || output.isBulk ? Connection.commandLimit : 1 }

@@ -146,7 +146,7 @@ final class Connection: Sendable {
         }
     }
 
-    /// Takes nothing any more; what waits fails.
+    /// Takes nothing any more; what waits fails, or goes over another connection.
     func end(_ error: TransportError) {
         let (commands, forwards, closers) = state.withLock { state in
             state.isOver = true
@@ -158,7 +158,7 @@ final class Connection: Sendable {
             }
             return (state.commands, state.forwards, state.closers)
         }
-        for job in commands { job.complete(.failure(error)) }
+        for job in commands { job.refuse(error) }
         for job in forwards { job.refuse(error) }
         for closer in closers { closer.resume() }
     }

@@ -10,9 +10,13 @@ final class ConnectionLoop {
     /// When a message was last sent that keeps the connection alive.
     private var lastKeepAlive = ContinuousClock.now
     private var idleSince = ContinuousClock.now
+    /// When a session may be opened after the host refused one.
+    private var opensNext = ContinuousClock.now
 
     /// The id of what runs for the connection's own sake.
     private static let ownID: UInt64 = 0
+    /// sshd may still count a session that has just ended, as it clears up after it has read what else came.
+    private static let sessionGrace: Duration = .seconds(2)
     /// How long a connection that nobody uses is kept.
     private static let idleLimit: Duration = .seconds(60)
 
@@ -36,8 +40,9 @@ final class ConnectionLoop {
                     subject: connection.settings.description,
                     detail: error.detail
                 )
-                for work in works { work.fail(error) }
+                // Before anybody is told: whoever tries again must not get this connection.
                 connection.end(error)
+                for work in works { work.fail(error) }
             }
         } catch {
             connection.end(error)
@@ -95,11 +100,15 @@ final class ConnectionLoop {
 
     private func step(_ work: any ChannelWork, on session: Session) throws(ConnectionLoss) -> Bool {
         let isOpening = works.contains { $0 !== work && $0.opening == .underWay }
-        let mayOpen = !isOpening && (!work.isSession || works.count { $0.holdsSession } < limit(for: work))
+        let mayOpen =
+            !isOpening && .now >= opensNext && (!work.isSession || works.count { $0.holdsSession } < limit(for: work))
         let didWork = try work.step(on: session, mayOpen: mayOpen)
         if let command = work as? CommandChannel {
             if let refusal = command.takeRefusal() { refused(command, refusal) }
-            if let process = command.takeSessionToEnd() { endSession(process, of: command) }
+            if let process = command.takeSessionToEnd() {
+                endSession(process, of: command)
+                return true
+            }
         }
         return didWork
     }
@@ -109,6 +118,10 @@ final class ConnectionLoop {
 
     private func refused(_ command: CommandChannel, _ refusal: Channel.Refusal) {
         let others = works.count { $0 !== command && $0.holdsSession }
+        if others == 0, .now < idleSince + Self.sessionGrace {
+            opensNext = .now + .milliseconds(20)
+            return
+        }
         guard others > 0, command.id != Self.ownID else {
             return command.fail(
                 TransportError(
@@ -135,8 +148,8 @@ final class ConnectionLoop {
             progress: nil,
             complete: { _ in }
         )
-        guard let killer = try? CommandChannel(job) else { return command.sessionEnded() }
-        killer.afterwards = { command.sessionEnded() }
+        guard let killer = try? CommandChannel(job) else { return command.sessionEnded(false) }
+        killer.afterwards = { command.sessionEnded($0) }
         works.append(killer)
     }
 
@@ -171,6 +184,7 @@ final class ConnectionLoop {
     private func nextDeadline(_ session: Session) -> ContinuousClock.Instant {
         guard !works.isEmpty else { return idleSince + Self.idleLimit }
         var deadlines = works.compactMap(\.deadline)
+        if .now < opensNext { deadlines.append(opensNext) }
         if let interval = connection.settings.keepAliveInterval {
             deadlines.append(max(session.buffers.lastReceived, lastKeepAlive) + interval)
         }

@@ -34,6 +34,12 @@ final class ConnectionPool: Sendable {
 
     /// Runs a job; it is completed whatever happens.
     func submit(_ job: CommandJob) {
+        var job = job
+        job.retry = { again in self.submitOnce(again) }
+        submitOnce(job)
+    }
+
+    private func submitOnce(_ job: CommandJob) {
         do throws(TransportError) {
             while !(try connection(forWeight: job.weight).submit(job)) {}
         } catch {

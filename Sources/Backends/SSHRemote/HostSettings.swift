@@ -92,7 +92,8 @@ extension HostSettings {
             identitiesOnly: configuration.identitiesOnly ?? false,
             agentSocket: agent(configuration.identityAgent.map(path)),
             connectTimeout: host.connectTimeout ?? configuration.connectTimeout.map { .seconds($0) } ?? .seconds(30),
-            keepAliveInterval: interval == 0 ? nil : .seconds(interval),
+            // libssh2 asks every two seconds at most.
+            keepAliveInterval: interval == 0 ? nil : .seconds(max(interval, 2)),
             keepAliveCount: configuration.serverAliveCountMax ?? 3,
             jumps: hops,
             passphrase: host.passphrase

@@ -25,12 +25,13 @@ struct KeyFile {
         } catch {
             throw Flaw(reason: error.errno.description, isAbsence: error.errno == .noSuchFileOrDirectory)
         }
+        let file = try KeyFile(text, path: path)
         var status = stat()
         // As ssh(1) does it: a key that others can read is no secret.
         if stat(path.string, &status) == 0, status.st_uid == getuid(), status.st_mode & 0o077 != 0 {
             throw Flaw(reason: "others can read it: chmod 600 \(path)", isAbsence: false)
         }
-        return try KeyFile(text, path: path)
+        return file
     }
 
     /// Parses a file's text: OpenSSH's own format (PROTOCOL.key) or PEM.

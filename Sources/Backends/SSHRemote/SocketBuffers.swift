@@ -39,12 +39,21 @@ final class SocketBuffers {
     /// Makes a session whose bytes go through here; it must not outlive this object.
     func makeSession() -> OpaquePointer? {
         cssh2_session(
-            { _, bytes, count, _, context in
+            { socket, bytes, count, _, context in
                 guard let bytes, let buffers = SocketBuffers.from(context) else { return -Int(EBADF) }
+                // What it has to say to an agent goes the same way.
+                guard socket == buffers.descriptor else {
+                    let count = retryingInterrupted { send(socket, bytes, count, Int32(MSG_NOSIGNAL)) }
+                    return count < 0 ? -Int(errno) : count
+                }
                 return buffers.queue(UnsafeRawBufferPointer(start: bytes, count: count))
             },
-            { _, bytes, count, _, context in
+            { socket, bytes, count, _, context in
                 guard let bytes, let buffers = SocketBuffers.from(context) else { return -Int(EBADF) }
+                guard socket == buffers.descriptor else {
+                    let count = retryingInterrupted { recv(socket, bytes, count, 0) }
+                    return count < 0 ? -Int(errno) : count
+                }
                 return buffers.take(UnsafeMutableRawBufferPointer(start: bytes, count: count))
             },
             Unmanaged.passUnretained(self).toOpaque()

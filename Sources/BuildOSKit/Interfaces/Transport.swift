@@ -21,7 +21,9 @@ public protocol Transport: BackendInstance {
     /// What it can do.
     var capabilities: TransportCapabilities { get }
 
-    /// Runs a command until it has ended and closed its output. A status other than 0 is not an error here.
+    /// Runs a command until it has ended and what it wrote has arrived. A status other than 0 is not an error here.
+    ///
+    /// What children that outlive it write may be waited for, or cut off.
     ///
     /// The command leads a session of its own: at the time limit, or when the task is cancelled, it and all of
     /// its children that stay in that session get SIGTERM, and SIGKILL two seconds later.
