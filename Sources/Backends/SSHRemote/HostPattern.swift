@@ -1,24 +1,26 @@
 /// Host names with wildcards (ssh_config(5), "PATTERNS").
 enum HostPattern {
     /// Whether a list of patterns means a name: one of them matches, and none that begins with `!`.
-    static func matches(_ patterns: [some StringProtocol], _ name: String) -> Bool {
+    ///
+    /// - Parameter ignoringCase: as known_hosts does it; ssh_config doesn't.
+    static func matches(_ patterns: [some StringProtocol], _ name: String, ignoringCase: Bool = false) -> Bool {
         var isMatched = false
         for pattern in patterns {
             if pattern.hasPrefix("!") {
-                if matches(pattern.dropFirst(), name) { return false }
-            } else if matches(pattern, name) {
+                if matches(pattern.dropFirst(), name, ignoringCase: ignoringCase) { return false }
+            } else if matches(pattern, name, ignoringCase: ignoringCase) {
                 isMatched = true
             }
         }
         return isMatched
     }
 
-    /// Whether one pattern matches; `*` is anything, `?` one character, letters match either case.
+    /// Whether one pattern matches; `*` is anything, `?` one byte.
     ///
     /// In time that grows with the product of the lengths at most.
-    static func matches(_ pattern: some StringProtocol, _ name: String) -> Bool {
-        let pattern = Array(pattern.lowercased().utf8)
-        let name = Array(name.lowercased().utf8)
+    static func matches(_ pattern: some StringProtocol, _ name: String, ignoringCase: Bool = false) -> Bool {
+        let pattern = ignoringCase ? Array(pattern.lowercased().utf8) : Array(pattern.utf8)
+        let name = ignoringCase ? Array(name.lowercased().utf8) : Array(name.utf8)
         var atPattern = 0
         var atName = 0
         var star: (pattern: Int, name: Int)?

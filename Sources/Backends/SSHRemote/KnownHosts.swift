@@ -25,7 +25,7 @@ struct KnownHosts: Sendable {
         /// - Parameter name: as ``HostSettings/knownHostsName`` writes it.
         func means(_ name: String) -> Bool {
             switch names {
-            case .patterns(let patterns): HostPattern.matches(patterns, name)
+            case .patterns(let patterns): HostPattern.matches(patterns, name, ignoringCase: true)
             case .hashed(let salt, let digest): Self.digest(of: name, salt: salt) == digest
             }
         }
