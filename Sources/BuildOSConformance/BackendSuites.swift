@@ -61,6 +61,10 @@ extension ConformanceEnvironment {
                 throw ConformanceSkip("no file system of its kind: \(directories)")
             }
             return MachineStorageSuite(storage, volume: volume)
+        case let provider as any VirtualMachineProvider:
+            guard let guest else { throw ConformanceSkip("no test guest was given") }
+            let options = VirtualMachineOptions(connection: hypervisor)
+            return VirtualMachinesSuite(in: scratch, guest: guest) { try provider.makeVirtualMachines(options) }
         case let provider as any TransportProvider:
             return TransportSuite(try provider.makeTransport(to: try destination(for: provider)))
         default:
