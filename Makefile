@@ -8,7 +8,7 @@ JOBS    ?= $(shell nproc)
 
 # The staged tree finds its run-time libraries by its own layout, not by this machine's tool chain.
 RELEASE := -c release -j $(JOBS) -Xswiftc -no-toolchain-stdlib-rpath
-MODULES := CurlFetcher TFTPStore LocalTransport SSHRemote BtrfsStorage DirectoryStorage Libvirt
+MODULES := CurlFetcher TFTPStore LocalTransport SSHRemote BtrfsStorage DirectoryStorage QEMUDirect Libvirt
 MODULE_BUILD := --package-path Plugins --scratch-path .build-modules
 
 .PHONY: all help deps stage image image-if-older demo test test-unit test-conformance test-examples test-e2e bench docs lint \

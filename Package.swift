@@ -29,11 +29,15 @@ let package = Package(
         .library(name: "BtrfsStorage", targets: ["BtrfsStorage"]),
         .library(name: "DirectoryStorage", targets: ["DirectoryStorage"]),
         .library(name: "Libvirt", targets: ["Libvirt"]),
+        .library(name: "QEMUDirect", targets: ["QEMUDirect"]),
+        // On its own, for whoever speaks to QEMU.
+        .library(name: "QMP", targets: ["QMP"]),
         // The C shims are products because the module package builds the backends from their sources.
         .library(name: "CCurl", targets: ["CCurl"]),
         .library(name: "CCrypto", targets: ["CCrypto"]),
         .library(name: "CSSH2", targets: ["CSSH2"]),
         .library(name: "CBtrfsUtil", targets: ["CBtrfsUtil"]),
+        .library(name: "CProcess", targets: ["CProcess"]),
         .library(name: "CTFTPFiles", targets: ["CTFTPFiles"]),
         .library(name: "CFiles", targets: ["CFiles"]),
         .library(name: "CLibvirt", targets: ["CLibvirt"]),
@@ -63,10 +67,13 @@ let package = Package(
         .target(name: "CCrypto", linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CSSH2", linkerSettings: [.linkedLibrary("ssh2")]),
         .target(name: "CHost"),
+        .target(name: "CProcess"),
         .target(name: "CTFTPFiles"),
         .target(name: "CFiles"),
         .target(name: "CBtrfsUtil", linkerSettings: [.linkedLibrary("btrfsutil")]),
         .target(name: "CLibvirt", linkerSettings: [.linkedLibrary("virt"), .linkedLibrary("virt-qemu")]),
+
+        .target(name: "QMP", swiftSettings: swift),
 
         .target(
             name: "CurlFetcher",
@@ -116,6 +123,13 @@ let package = Package(
         ),
 
         .target(
+            name: "QEMUDirect",
+            dependencies: ["BuildOSKit", "QMP", "CProcess"],
+            path: "Sources/Backends/QEMUDirect",
+            swiftSettings: swift
+        ),
+
+        .target(
             name: "BuildOSCommands",
             dependencies: [
                 "BuildOSKit", "BuildOSConformance",
@@ -146,7 +160,12 @@ let package = Package(
             linkerSettings: carriesKitForModules
         ),
 
-        .target(name: "TestSupport", dependencies: ["BuildOSKit"], path: "Tests/TestSupport", swiftSettings: swift),
+        .target(
+            name: "TestSupport",
+            dependencies: ["BuildOSKit", "BuildOSConformance", "LocalTransport"],
+            path: "Tests/TestSupport",
+            swiftSettings: swift
+        ),
         .testTarget(
             name: "BuildOSKitTests",
             dependencies: [
@@ -161,6 +180,7 @@ let package = Package(
                 "BuildOSKit", "BuildOSConformance", "TestSupport",
                 "CurlFetcher", "TFTPStore", "LocalTransport", "SSHRemote", "BtrfsStorage", "DirectoryStorage",
                 "Libvirt",
+                "QEMUDirect", "QMP",
             ],
             swiftSettings: swift,
             linkerSettings: carriesKitForModules

@@ -32,6 +32,7 @@ let modules: [(name: String, target: Target)] = [
     ("LocalTransport", [.product(name: "Subprocess", package: "swift-subprocess")]),
     ("SSHRemote", [c("CSSH2"), c("CCrypto")]),
     ("BtrfsStorage", [c("CBtrfsUtil")]),
+    ("QEMUDirect", [c("QMP"), c("CProcess")]),
     ("DirectoryStorage", [c("CFiles"), c("CCrypto")]),
     ("Libvirt", [c("CLibvirt")]),
 ].map { ($0, module($0, $1)) }

@@ -1,0 +1,30 @@
+import BuildOSConformance
+import BuildOSKit
+import QEMUDirect
+import TestSupport
+import Testing
+
+@Suite("BACK-3: VirtualMachines", .serialized) struct VirtualMachinesConformance {
+    static let direct = VirtualMachinesSuite(guest: TestGuest.paths) { QEMUDirect() }
+
+    @Test("MACH-7: qemu, linked", arguments: direct.checks)
+    func linked(check: ConformanceCheck) async throws {
+        guard await TestGuest.isMade() else { return }
+        try await run(check)
+    }
+
+    @Test("MACH-7: qemu, loaded", arguments: direct.checks.indices)
+    func loaded(index: Int) async throws {
+        guard await TestGuest.isMade() else { return }
+        let provider = try LoadedModules.inventory.registry.virtualMachines(named: "qemu")
+        let suite = VirtualMachinesSuite(guest: TestGuest.paths) { try provider.makeVirtualMachines() }
+        try await run(suite.checks[index])
+    }
+
+    /// By the runner, for its time limits. What a backend doesn't offer is no failure.
+    private func run(_ check: ConformanceCheck) async throws {
+        let result = await ConformanceRunner().run(check)
+        print("\(result.duration) \(check.name)")
+        if result.outcome.isFailure { Issue.record("\(result.outcome.explanation ?? "")") }
+    }
+}
