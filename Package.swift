@@ -170,7 +170,7 @@ let package = Package(
             name: "BuildOSKitTests",
             dependencies: [
                 "BuildOSKit", "BuildOSConformance", "BuildOSCommands", "BuildOSDaemon", "LocalTransport", "TFTPStore",
-                "TestSupport",
+                "TestSupport", "QEMUDirect", "QMP",
             ],
             swiftSettings: swift
         ),

@@ -21,6 +21,19 @@ import Testing
         try await run(suite.checks[index])
     }
 
+    @Test("BACK-3: the suite catches broken virtual machines", arguments: BrokenMachines.all)
+    func broken(machines: BrokenMachines) async throws {
+        guard await TestGuest.isMade() else { return }
+        let suite = VirtualMachinesSuite(guest: TestGuest.paths, patience: .seconds(20)) { machines.backend }
+        let checks = suite.checks.filter { $0.name.contains(machines.caughtBy) }
+        #expect(checks.count == 1, "no check, or several, of that name")
+        for check in checks {
+            let result = await ConformanceRunner().run(check)
+            #expect(result.outcome.isFailure, "it was not caught")
+            print("\(machines.fault): \(result.outcome.explanation?.prefix(200) ?? "")")
+        }
+    }
+
     /// By the runner, for its time limits. What a backend doesn't offer is no failure.
     private func run(_ check: ConformanceCheck) async throws {
         let result = await ConformanceRunner().run(check)

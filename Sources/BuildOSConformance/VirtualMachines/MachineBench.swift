@@ -7,12 +7,16 @@ final class MachineBench: Sendable {
     let backend: any VirtualMachines
     let guest: ConformanceEnvironment.Guest
     let directory: FilePath
+    private let patience: Duration
     private let started = Mutex<[any VirtualMachine]>([])
 
-    /// How long a guest has until it writes what is expected of it. A loaded machine without KVM is slow.
-    private static let patience: Duration = .seconds(90)
-
-    init(backend: any VirtualMachines, guest: ConformanceEnvironment.Guest, directory: FilePath) {
+    init(
+        backend: any VirtualMachines,
+        guest: ConformanceEnvironment.Guest,
+        patience: Duration,
+        directory: FilePath
+    ) {
+        self.patience = patience
         self.backend = backend
         self.guest = guest
         self.directory = directory
@@ -117,10 +121,10 @@ final class MachineBench: Sendable {
         seen: () -> String = { "" },
         _ isSo: () async throws -> Bool
     ) async throws {
-        let deadline = ContinuousClock.now + Self.patience
+        let deadline = ContinuousClock.now + patience
         while !(try await isSo()) {
             guard ContinuousClock.now < deadline else {
-                throw ConformanceFailure("waited \(Self.patience) until \(what); seen: \(seen().suffix(600))")
+                throw ConformanceFailure("waited \(patience) until \(what); seen: \(seen().suffix(600))")
             }
             try await Task.sleep(for: .milliseconds(20))
         }

@@ -76,7 +76,7 @@ extension VirtualMachinesSuite {
                 var definition = try bench.sectorDefinition()
                 definition.monitorSocket = bench.directory.appending("monitor")
                 let process = try await bench.backend.start(definition).processID
-                let other = MachineBench(backend: try makeBackend(), guest: guest, directory: bench.directory)
+                let other = try makeBench(bench.directory)
                 guard
                     let found = try await other.backend.find(
                         definition.name,
