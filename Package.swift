@@ -159,6 +159,12 @@ let package = Package(
             swiftSettings: swift,
             linkerSettings: carriesKitForModules
         ),
+        .executableTarget(
+            name: "tftp-bench-server",
+            dependencies: ["BuildOSKit", "TFTPStore"],
+            path: "Benchmarks/TFTPServer",
+            swiftSettings: swift
+        ),
 
         .target(
             name: "TestSupport",

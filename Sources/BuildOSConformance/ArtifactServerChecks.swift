@@ -55,13 +55,43 @@ struct ServerBench: Sendable {
     }
 
     /// What happened, until something does that the closure looks for.
-    func transfers(until isLast: (ArtifactTransfer) -> Bool) async throws -> [ArtifactTransfer] {
-        var seen: [ArtifactTransfer] = []
-        for await transfer in server.transfers {
-            seen.append(transfer)
-            if isLast(transfer) { return seen }
+    func transfers(until isLast: @escaping @Sendable (ArtifactTransfer) -> Bool) async throws -> [ArtifactTransfer] {
+        let transfers = server.transfers
+        return try await Self.patiently("what was awaited was never told") {
+            var seen: [ArtifactTransfer] = []
+            for await transfer in transfers {
+                seen.append(transfer)
+                if isLast(transfer) { return seen }
+            }
+            throw ConformanceFailure("the events ended without what was awaited; there were \(seen)")
         }
-        throw ConformanceFailure("the events ended without what was awaited; there were \(seen)")
+    }
+
+    /// All that happened, of a server that was stopped.
+    func remainingTransfers() async throws -> [ArtifactTransfer] {
+        let transfers = server.transfers
+        return try await Self.patiently("the events don't end") {
+            var seen: [ArtifactTransfer] = []
+            for await transfer in transfers { seen.append(transfer) }
+            return seen
+        }
+    }
+
+    /// Waits for something as long as a client waits for a packet.
+    private static func patiently<Result: Sendable>(
+        _ otherwise: String,
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Result?.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                try await Task.sleep(for: .milliseconds(TFTPProbe.patience))
+                return nil
+            }
+            defer { group.cancelAll() }
+            guard let result = try await group.next() ?? nil else { throw ConformanceFailure(otherwise) }
+            return result
+        }
     }
 
     /// Asks for something whose answer comes only after all that was sent before has been seen.

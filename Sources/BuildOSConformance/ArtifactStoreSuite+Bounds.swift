@@ -171,11 +171,8 @@ extension ArtifactStoreSuite {
                     }
                     await bench.server.stop()
                     await bench.server.stop()
-                    var last: ArtifactTransfer?
-                    for await transfer in bench.server.transfers { last = transfer }
-                    guard case .failed = last?.stage else {
-                        throw ConformanceFailure("the transfer's end is \(String(describing: last))")
-                    }
+                    let events = try await bench.remainingTransfers()
+                    guard case .failed = events.last?.stage else { throw ConformanceFailure("told was \(events)") }
                     var configuration = ArtifactServerConfiguration(
                         endpoint: bench.server.endpoint,
                         readRoot: bench.root

@@ -129,46 +129,77 @@ final class TFTPProbe: Sendable {
 
     // MARK: Whole transfers
 
-    /// Reads a file as a good client does.
-    func read(_ name: String, mode: String = "octet", _ options: [(String, String)] = []) throws -> [UInt8] {
-        request(name, mode: mode, options)
-        let asked = Dictionary(options) { $1 }
-        var (blockSize, window) = (512, 1)
-        var first: Packet? = try next()
-        if let answer = first, answer.isOptions {
-            blockSize = answer.options["blksize"].flatMap { Int($0) } ?? 512
-            window = answer.options["windowsize"].flatMap { Int($0) } ?? 1
+    /// Has packets come, and says again what wasn't answered for a time, as a good client does. Answers that say nothing new
+    /// don't count: a server may repeat itself faster than that.
+    private struct Patience {
+        private static let milliseconds: Int64 = 250
+        private var repetitions = 0
+        private var due = Self.next
+
+        private static var next: ContinuousClock.Instant { .now + .milliseconds(milliseconds) }
+
+        mutating func gotOn() { self = Patience() }
+
+        mutating func packet(_ probe: TFTPProbe, repeating again: () -> Void) throws -> Packet {
+            while repetitions < Int64(TFTPProbe.patience) / Self.milliseconds {
+                let left = (due - .now) / .milliseconds(1)
+                if let packet = try probe.next(within: Int32(max(0, left.rounded(.up)))) { return packet }
+                again()
+                repetitions += 1
+                due = Self.next
+            }
+            throw ConformanceFailure("the server is silent")
+        }
+    }
+
+    /// What a server agreed to.
+    private struct Terms {
+        var blockSize = 512
+        var window = 1
+
+        init(_ answer: Packet, asked: [(String, String)]) throws {
+            guard answer.isOptions else { return }
+            let asked = Dictionary(asked) { $1 }
             for (option, value) in answer.options {
                 guard let wish = asked[option] else { throw ConformanceFailure("\(option) was granted unasked") }
                 if option == "blksize" || option == "windowsize" {
                     try require(Int(value) ?? .max <= Int(wish) ?? 0, "\(option) is \(value): more than asked")
                 }
             }
-            acknowledge(0, to: answer.port)
-            first = nil
+            blockSize = answer.options["blksize"].flatMap { Int($0) } ?? blockSize
+            window = answer.options["windowsize"].flatMap { Int($0) } ?? window
         }
+    }
+
+    /// Reads a file as a good client does.
+    func read(_ name: String, mode: String = "octet", _ options: [(String, String)] = []) throws -> [UInt8] {
+        var patience = Patience()
+        request(name, mode: mode, options)
+        var packet = try patience.packet(self) { request(name, mode: mode, options) }
+        let terms = try Terms(packet, asked: options)
+        let port = packet.port
         var content: [UInt8] = []
         var received: Int64 = 0
         var inWindow = 0
+        func acknowledge() {
+            inWindow = 0
+            self.acknowledge(UInt16(truncatingIfNeeded: received), to: port)
+        }
         while true {
-            let packet = try first ?? next()
-            first = nil
             if packet.isError { throw ConformanceFailure("'\(name)' was answered with error \(packet.number)") }
-            guard packet.isData, packet.number == UInt16(truncatingIfNeeded: received + 1) else {
-                // A repetition, or what follows a packet that was lost: asked for anew.
-                if packet.isData { acknowledge(UInt16(truncatingIfNeeded: received), to: packet.port) }
-                inWindow = 0
-                continue
+            if packet.isData, packet.number == UInt16(truncatingIfNeeded: received + 1) {
+                patience.gotOn()
+                received += 1
+                inWindow += 1
+                content += packet.payload
+                let isLast = packet.payload.count < terms.blockSize
+                if isLast || inWindow == terms.window { acknowledge() }
+                if isLast { return content }
+            } else {
+                // The options, a repetition, or what follows a packet that was lost: asked for anew.
+                acknowledge()
             }
-            received += 1
-            inWindow += 1
-            content += packet.payload
-            let isLast = packet.payload.count < blockSize
-            if isLast || inWindow == window {
-                acknowledge(packet.number, to: packet.port)
-                inWindow = 0
-            }
-            if isLast { return content }
+            packet = try patience.packet(self, repeating: acknowledge)
         }
     }
 
@@ -182,28 +213,31 @@ final class TFTPProbe: Sendable {
         mode: String = "octet",
         _ options: [(String, String)] = []
     ) throws -> UInt16? {
+        var patience = Patience()
         request(write: true, name, mode: mode, options)
-        var answer = try next()
-        var (blockSize, window) = (512, 1)
-        if answer.isOptions {
-            blockSize = answer.options["blksize"].flatMap { Int($0) } ?? 512
-            window = answer.options["windowsize"].flatMap { Int($0) } ?? 1
-        }
-        let last = Int64(content.count / blockSize + 1)
+        var answer = try patience.packet(self) { request(write: true, name, mode: mode, options) }
+        let terms = try Terms(answer, asked: options)
+        let port = answer.port
+        let last = Int64(content.count / terms.blockSize + 1)
         var acknowledged: Int64 = 0
+        func sendWindow() {
+            for block in (acknowledged + 1)...min(last, acknowledged + Int64(terms.window)) {
+                let start = Int(block - 1) * terms.blockSize
+                let payload = content[start..<min(start + terms.blockSize, content.count)]
+                data(UInt16(truncatingIfNeeded: block), payload, to: port)
+            }
+        }
+        if !answer.isError { sendWindow() }
         while true {
             if answer.isError { return answer.number }
-            if !answer.isOptions {
-                let distance = Int64(answer.number &- UInt16(truncatingIfNeeded: acknowledged))
-                if distance <= Int64(window) { acknowledged += distance }
+            let distance = Int64(answer.number &- UInt16(truncatingIfNeeded: acknowledged))
+            if answer.isAcknowledgement, (1...Int64(terms.window)).contains(distance) {
+                patience.gotOn()
+                acknowledged += distance
+                if acknowledged == last { return nil }
+                sendWindow()
             }
-            if acknowledged == last { return nil }
-            for block in (acknowledged + 1)...min(last, acknowledged + Int64(window)) {
-                let start = Int(block - 1) * blockSize
-                let payload = content[start..<min(start + blockSize, content.count)]
-                data(UInt16(truncatingIfNeeded: block), payload, to: answer.port)
-            }
-            answer = try next()
+            answer = try patience.packet(self, repeating: sendWindow)
         }
     }
 }

@@ -12,4 +12,23 @@ import Testing
         let provider = try LoadedModules.inventory.registry.artifactStore(named: "tftp")
         try await ArtifactStoreSuite { try provider.makeStore(root: $0) }.checks[index].body()
     }
+
+    @Test("a relay that does nothing changes nothing: what the broken stores are found by is their fault")
+    func relayed() async throws {
+        let suite = ArtifactStoreSuite { try BrokenArtifactStore(root: $0, .init(packets: { { [$1] } })) }
+        for check in suite.checks where !check.name.contains("gives its port back") { try await check.body() }
+    }
+
+    @Test("broken implementations are found", arguments: BrokenArtifactStore.Fault.all.indices)
+    func broken(index: Int) async throws {
+        let (name, fault, words) = BrokenArtifactStore.Fault.all[index]
+        let suite = ArtifactStoreSuite { try BrokenArtifactStore(root: $0, fault) }
+        let check = try #require(suite.checks.first { $0.name.contains(words) })
+        do {
+            try await check.body()
+            Issue.record("'\(name)' passed '\(check.name)'")
+        } catch {
+            print("'\(name)' is found by '\(check.name)': \(error)")
+        }
+    }
 }

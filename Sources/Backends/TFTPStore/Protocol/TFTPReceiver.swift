@@ -26,8 +26,8 @@ struct TFTPReceiver: Sendable {
     }
 
     private enum Phase { case receiving, finishing, lingering, ended }
-    /// Repetitions of the last block are answered for so many times the time after which they would come.
-    private static let lingeringTimeouts = 3
+    /// Repetitions of the last block are answered for so long at least: tftp-hpa and atftp repeat themselves after 5 s.
+    private static let leastLingering = Duration.seconds(12)
 
     private let blockSize: Int
     private let windowSize: Int64
@@ -79,7 +79,7 @@ struct TFTPReceiver: Sendable {
     /// - Returns: the number to acknowledge.
     mutating func finished(at now: Duration) -> UInt16 {
         phase = .lingering
-        deadline = now + timeout * Self.lingeringTimeouts
+        deadline = now + max(timeout * 3, Self.leastLingering)
         return wire(received)
     }
 

@@ -52,7 +52,7 @@ final class SessionHandler: ChannelInboundHandler {
     // MARK: What transfers use
 
     /// Sends datagrams to the client.
-    func send(_ datagrams: [ByteBuffer]) {
+    func send(_ datagrams: some Sequence<ByteBuffer>) {
         guard let context, !isClosing else { return }
         for datagram in datagrams {
             context.write(wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: datagram)), promise: nil)

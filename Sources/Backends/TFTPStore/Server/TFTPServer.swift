@@ -143,6 +143,8 @@ final class TFTPServer: ArtifactServer {
         DatagramBootstrap(group: loop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: prepared.readBuffer))
             .channelOption(.datagramVectorReadMessageCount, value: prepared.readBatch)
+            // An answer is all there is to read, as a rule: looking for more would cost a call to the system for each.
+            .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let session = SessionHandler(
