@@ -33,6 +33,20 @@ extension ArtifactStoreSuite {
                     }
                 }
             },
+            serving("answers come from the address that was asked, of all that a machine has") { store, directory in
+                try await ServerBench.run(store, in: directory, ["f": [7]]) { configuration, _ in
+                    configuration.endpoint = ServerEndpoint(host: "0.0.0.0", port: 0)
+                } _: { bench in
+                    let asked = ServerEndpoint(host: "127.0.0.9", port: bench.server.endpoint.port)
+                    for name in ["f", "missing"] {
+                        let host = try await TFTPProbe.run(asked) { probe in
+                            probe.request(name)
+                            return try probe.next().host
+                        }
+                        try require(host == asked.host, "\(host) answered")
+                    }
+                }
+            },
             serving("a missing file is error 1, and told of") { store, directory in
                 try await ServerBench.run(store, in: directory) { bench in
                     try await bench.probe { probe in
@@ -147,6 +161,20 @@ extension ArtifactStoreSuite {
                         _ = try await bench.transfers { if case .completed = $0.stage { true } else { false } }
                         try await bench.probe { _ = try $0.read("f") }
                     }
+                }
+            },
+            serving("no client gets more bytes per second than it may, whatever blocks it asks for") {
+                store,
+                directory in
+                let content = ServerBench.content(3000)
+                try await ServerBench.run(store, in: directory, ["f": content]) { configuration, _ in
+                    configuration.bytesPerSecond = 2000
+                } _: { bench in
+                    let began = ContinuousClock.now
+                    let got = try await bench.probe { try $0.read("f", [("blksize", "65464"), ("windowsize", "64")]) }
+                    try require(got == content, "the content differs")
+                    // A second's worth may come ahead of its time.
+                    try require(began.duration(to: .now) >= .milliseconds(500), "it came faster")
                 }
             },
             serving("64 clients are served side by side") { store, directory in

@@ -10,6 +10,8 @@ final class TFTPProbe: Sendable {
         let bytes: [UInt8]
         /// The server's port for this transfer.
         let port: UInt16
+        /// Where it came from.
+        let host: String
 
         private func word(_ index: Int) -> UInt16 {
             index + 1 < bytes.count ? UInt16(bytes[index]) << 8 | UInt16(bytes[index + 1]) : 0
@@ -39,10 +41,16 @@ final class TFTPProbe: Sendable {
 
     private let socket: Int32
     private let server: ServerEndpoint
+    private let address: in_addr
 
-    /// Makes a client of a server on 127.0.0.1.
+    /// Makes a client of a server with an IPv4 address.
     init(_ server: ServerEndpoint) throws {
         self.server = server
+        var address = in_addr()
+        guard inet_pton(AF_INET, server.host, &address) == 1 else {
+            throw ConformanceFailure("'\(server.host)' is no IPv4 address")
+        }
+        self.address = address
         socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { throw ConformanceFailure("no socket: \(Errno(rawValue: errno))") }
         var size: Int32 = 4 << 20
@@ -80,7 +88,7 @@ final class TFTPProbe: Sendable {
     func send(_ bytes: [UInt8], to port: UInt16) {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_addr = self.address
         address.sin_port = port.bigEndian
         withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -109,7 +117,8 @@ final class TFTPProbe: Sendable {
             }
         }
         guard count >= 0 else { throw ConformanceFailure("nothing can be received: \(Errno(rawValue: errno))") }
-        return Packet(bytes: Array(bytes.prefix(count)), port: UInt16(bigEndian: address.sin_port))
+        let host = withUnsafeBytes(of: &address.sin_addr) { $0.map { "\($0)" }.joined(separator: ".") }
+        return Packet(bytes: Array(bytes.prefix(count)), port: UInt16(bigEndian: address.sin_port), host: host)
     }
 
     func next() throws -> Packet {

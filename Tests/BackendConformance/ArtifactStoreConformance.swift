@@ -16,7 +16,11 @@ import Testing
     @Test("a relay that does nothing changes nothing: what the broken stores are found by is their fault")
     func relayed() async throws {
         let suite = ArtifactStoreSuite { try BrokenArtifactStore(root: $0, .init(packets: { { [$1] } })) }
-        for check in suite.checks where !check.name.contains("gives its port back") { try await check.body() }
+        // The relay has an address of its own, and a port that nobody gets by stopping a server.
+        let beyondRelays = ["gives its port back", "all that a machine has"]
+        for check in suite.checks where !beyondRelays.contains(where: { check.name.contains($0) }) {
+            try await check.body()
+        }
     }
 
     @Test("broken implementations are found", arguments: BrokenArtifactStore.Fault.all.indices)

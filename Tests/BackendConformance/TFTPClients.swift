@@ -75,6 +75,7 @@ import Testing
     }
 
     private func withServer(
+        at address: String = "127.0.0.1",
         _ body: (_ server: any ArtifactServer, _ directory: FilePath, _ uploads: FilePath) async throws -> Void
     ) async throws {
         try await withTemporaryDirectory { directory in
@@ -85,7 +86,7 @@ import Testing
             let store = try TFTPStore(root: directory.appending("store"))
             let server = try await store.serve(
                 ArtifactServerConfiguration(
-                    endpoint: ServerEndpoint(host: "127.0.0.1", port: 0),
+                    endpoint: ServerEndpoint(host: address, port: 0),
                     readRoot: root,
                     uploads: UploadRules(directory: uploads, maximumBytes: 1 << 20),
                     retransmissionTimeout: .milliseconds(300),
@@ -129,6 +130,22 @@ import Testing
             // curl 7.88 ends an upload with "getpeername() failed" when the first answer comes twice.
             guard client != .curl, client != .curlLarge else { return }
             try await check(client.put(directory.appending("local"), "result", relay.port))
+            #expect(try FileTree.read(uploads.appending("result")) == Self.content)
+        }
+    }
+
+    @Test(
+        "IPv4 and IPv6, an address or all that this machine has",
+        arguments: [("0.0.0.0", "127.0.0.9"), ("::1", "[::1]"), ("::", "[::1]"), ("::", "127.0.0.9")]
+    ) func addresses(listening: String, asked: String) async throws {
+        guard await hasClients() else { return }
+        try await withServer(at: listening) { server, directory, uploads in
+            let got = directory.appending("got")
+            let url = "tftp://\(asked):\(server.endpoint.port)"
+            try await check(Command("curl", ["-sS", "-m", "60", "-o", got.string, "\(url)/file"]))
+            #expect(try FileTree.read(got) == Self.content)
+            let local = directory.appending("local").string
+            try await check(Command("curl", ["-sS", "-m", "60", "-T", local, "\(url)/result"]))
             #expect(try FileTree.read(uploads.appending("result")) == Self.content)
         }
     }

@@ -9,8 +9,8 @@ struct TFTPLimits: Hashable, Sendable {
     /// Bytes that a packet costs in a socket's buffer beside its payload.
     var packetOverhead = 0
 
-    /// What is sent is read anew when it must be repeated; 4 MiB are in flight at most.
-    static let reading = TFTPLimits(windowBytes: 4 << 20)
+    /// What a client that takes nothing off its socket can make a session hold in memory.
+    static let reading = TFTPLimits(windowBytes: 1 << 20)
     /// A window must fit into the receiving socket's buffer, of which the system gives 208 KiB unless told otherwise
     /// (socket(7), rmem_max), and in which a small packet takes up to 1 KiB more than its payload.
     static let writing = TFTPLimits(windowBytes: 96 << 10, packetOverhead: 1024)

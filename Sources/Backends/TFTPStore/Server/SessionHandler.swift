@@ -139,6 +139,8 @@ final class SessionHandler: ChannelInboundHandler {
             return context.fireUserInboundEventTriggered(event)
         }
         guard !isClosing, transfer.breakOff() else { return }
+        // A client whose transfer is done has nothing to be told.
+        if isReported { return close() }
         refuse(TFTPRefusal(.notDefined, breakOff.reason))
     }
 

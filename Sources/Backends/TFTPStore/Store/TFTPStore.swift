@@ -1,4 +1,5 @@
 import BuildOSKit
+import CTFTPFiles
 import Glibc
 
 /// Keeps sets of files in a directory, and serves them by TFTP.
@@ -214,7 +215,16 @@ public struct TFTPStoreProvider: ArtifactStoreProvider {
     /// Creates a provider.
     public init() {}
 
-    public func preflight() async -> [PreflightFinding] { [] }
+    public func preflight() async -> [PreflightFinding] {
+        // An absolute path never stays beneath a directory: a kernel that knows the call refuses it otherwise.
+        guard ctftp_open_beneath(AT_FDCWD, "/") == -ENOSYS else { return [] }
+        return [
+            PreflightFinding(
+                problem: "the kernel has no openat2(2), without which nothing is served",
+                remedy: "use Linux 5.6 or later, and a container whose system call filter lets it through"
+            )
+        ]
+    }
 
     public func makeStore(root: FilePath) throws -> any ArtifactStore { try TFTPStore(root: root) }
 }
