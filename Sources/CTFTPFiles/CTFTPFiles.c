@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,6 +41,27 @@ int ctftp_is_unlocked(int directory, const char *name)
     int result = flock(file, LOCK_EX | LOCK_NB) == 0 ? 1 : errno == EWOULDBLOCK ? 0 : -errno;
     close(file);
     return result;
+}
+
+int ctftp_send(int socket, const void *bytes, size_t count, size_t length, const void *address, unsigned address_length)
+{
+    enum { most = 64 };
+    struct mmsghdr messages[most];
+    struct iovec places[most];
+    unsigned number = 0;
+    for (size_t start = 0; start < count && number < most; start += length, ++number) {
+        places[number].iov_base = (char *)bytes + start;
+        places[number].iov_len = count - start < length ? count - start : length;
+        messages[number] = (struct mmsghdr){ .msg_hdr = {
+            .msg_name = (void *)address, .msg_namelen = address_length, .msg_iov = &places[number], .msg_iovlen = 1,
+        } };
+    }
+    int sent;
+    do sent = number == 1
+        ? (sendmsg(socket, &messages[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1)
+        : sendmmsg(socket, messages, number, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
 }
 
 long ctftp_read(int file, const struct iovec *places, int count, long long offset, int cached)

@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
-// Linux calls that Swift can't make because they are variadic or are left out of its Glibc module.
+// Linux calls that Swift can't make because they are variadic, or are left out of its Glibc module.
 
 /// Opens a regular file for reading beneath a directory: neither the path nor any link leads out of it (openat2(2),
 /// RESOLVE_BENEATH), and nothing that isn't a regular file is waited for. Returns a descriptor or a negative errno.
@@ -17,3 +17,7 @@ int ctftp_is_unlocked(int directory, const char *name);
 /// Reads into several places from an offset. Where `cached` is set, only what needs no waiting for the disk (preadv2(2),
 /// RWF_NOWAIT). Returns the count of bytes or a negative errno: -EAGAIN for what isn't cached.
 long ctftp_read(int file, const struct iovec *places, int count, long long offset, int cached);
+
+/// Sends a run of bytes as datagrams of `length` bytes, the last of which may have fewer, without waiting (sendmmsg(2)).
+/// Returns how many were sent, which may be fewer than there are, or a negative errno.
+int ctftp_send(int socket, const void *bytes, size_t count, size_t length, const void *address, unsigned address_length);

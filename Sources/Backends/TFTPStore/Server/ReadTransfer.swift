@@ -7,10 +7,8 @@ final class ReadTransfer: Transfer {
     private let terms: TFTPTerms
     private let rate: RateLimit?
     private var sender: TFTPSender
-    /// Packets from a block on, made ahead: reading a block at a time would cost a call to the system for each.
-    private var ready: [ByteBuffer] = []
-    private var readyFirst: Int64 = 1
-    private var readyEndsFile = false
+    /// Packets made ahead: reading a block at a time would cost a call to the system for each.
+    private var ready = PacketRun()
     private static let aheadBytes = 48 << 10
     /// The blocks that are to be sent now.
     private var next: Int64 = 1
@@ -89,32 +87,29 @@ final class ReadTransfer: Transfer {
                     content.packets(from: first, count: count, blockSize: blockSize, waits: true)
                 } then: { batch in
                     guard self.round == expected, !session.isClosing else { return }
-                    if self.keep(batch, from: first, session) { self.send(session) }
+                    if self.keep(batch, session) { self.send(session) }
                 }
                 return
             }
-            guard keep(batch, from: first, session) else { return }
+            guard keep(batch, session) else { return }
         }
     }
 
     /// Sends what is ready of the blocks that are to be sent; returns whether there was any.
     private func sendReady(_ session: SessionHandler) -> Bool {
-        let start = Int(next - readyFirst)
-        guard start >= 0, start < ready.count else { return false }
-        let end = min(start + left, ready.count)
-        session.send(ready[start..<end])
-        next += Int64(end - start)
-        let isLast = end == ready.count && readyEndsFile
-        left = isLast ? 0 : left - (end - start)
-        sender.sent(through: next - 1, isLast: isLast, at: left == 0 ? .uptime : nil)
+        guard let part = ready.part(from: next, atMost: left) else { return false }
+        session.send(part)
+        next += Int64(part.count)
+        left = part.isLast ? 0 : left - part.count
+        sender.sent(through: next - 1, isLast: part.isLast, at: left == 0 ? .uptime : nil)
         return true
     }
 
     /// Keeps packets for now and for what is asked for next; returns whether there are any.
-    private func keep(_ batch: ServedContent.Batch, from first: Int64, _ session: SessionHandler) -> Bool {
+    private func keep(_ batch: ServedContent.Batch, _ session: SessionHandler) -> Bool {
         switch batch {
-        case .packets(let packets, let isLast):
-            (ready, readyFirst, readyEndsFile) = (packets, first, isLast)
+        case .packets(let packets):
+            ready = packets
             return true
         case .failed(let refusal): session.refuse(refusal)
         case .wouldWait: session.refuse(TFTPRefusal(.notDefined, "the file can't be read"))

@@ -14,7 +14,7 @@ final class HeldFile: Sendable {
 struct ServedContent: Sendable {
     /// What came of making packets.
     enum Batch: Sendable {
-        case packets([ByteBuffer], isLast: Bool)
+        case packets(PacketRun)
         /// The file's next bytes are not in memory; ask again where it does no harm to wait.
         case wouldWait
         case failed(TFTPRefusal)
@@ -89,11 +89,8 @@ struct ServedContent: Sendable {
             let cause = outcome < 0 ? "\(Errno(rawValue: Int32(-outcome)))" : "it was cut while it was read"
             return .failed(TFTPRefusal(.notDefined, "the file can't be read: \(cause)"))
         }
-        let packets = (0..<number).compactMap { index in
-            let start = index * packetLength
-            return buffer.getSlice(at: start, length: min(packetLength, total - start))
-        }
-        return .packets(packets, isLast: block + Int64(number) - 1 == last)
+        let isLast = block + Int64(number) - 1 == last
+        return .packets(PacketRun(first: block, count: number, isLast: isLast, packetLength, buffer))
     }
 
     /// Puts the content behind the headers, in one call to the system.

@@ -1,4 +1,5 @@
 import BuildOSKit
+import CTFTPFiles
 import NIOCore
 import NIOPosix
 
@@ -21,6 +22,8 @@ final class SessionHandler: ChannelInboundHandler {
     typealias OutboundOut = AddressedEnvelope<ByteBuffer>
 
     private let client: SocketAddress
+    /// The channel's, which closes it when it is active no longer.
+    private let socket: Int32
     private let ticket: SessionRegistry.Ticket
     private let registry: SessionRegistry
     private let report: @Sendable (ArtifactTransfer.Stage) -> Void
@@ -31,12 +34,14 @@ final class SessionHandler: ChannelInboundHandler {
 
     init(
         client: SocketAddress,
+        socket: Int32,
         ticket: SessionRegistry.Ticket,
         registry: SessionRegistry,
         transfer: any Transfer,
         report: @escaping @Sendable (ArtifactTransfer.Stage) -> Void
     ) {
         self.client = client
+        self.socket = socket
         self.ticket = ticket
         self.registry = registry
         self.transfer = transfer
@@ -58,6 +63,23 @@ final class SessionHandler: ChannelInboundHandler {
             context.write(wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: datagram)), promise: nil)
         }
         context.flush()
+    }
+
+    /// Sends data to the client, past NIO's queue as long as the socket takes it: a window is then one call to the system, and
+    /// a block a fifth less of this process's own work.
+    func send(_ run: PacketRun) {
+        guard let context, !isClosing, context.channel.isActive else { return }
+        var sent = 0
+        while sent < run.count {
+            let result = run.buffer.withUnsafeReadableBytes { bytes in
+                let rest = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(sent * run.packetLength))
+                return client.withSockAddr { address, length in
+                    ctftp_send(socket, rest.baseAddress, rest.count, run.packetLength, address, UInt32(length))
+                }
+            }
+            guard result > 0 else { return send(run.datagrams(from: sent)) }
+            sent += Int(result)
+        }
     }
 
     func send(_ packet: TFTPPacket) { send([ByteBuffer(bytes: packet.encoded)]) }

@@ -142,13 +142,14 @@ final class TFTPServer: ArtifactServer {
         let report: @Sendable (ArtifactTransfer.Stage) -> Void = { self.report($0, request, client) }
         DatagramBootstrap(group: loop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: prepared.readBuffer))
-            .channelOption(.datagramVectorReadMessageCount, value: prepared.readBatch)
+            .channelOption(.datagramVectorReadMessageCount, value: prepared.readBatch > 1 ? prepared.readBatch : 0)
             // An answer is all there is to read, as a rule: looking for more would cost a call to the system for each.
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let session = SessionHandler(
                         client: client,
+                        socket: socket,
                         ticket: ticket,
                         registry: registry,
                         transfer: prepared.transfer(configuration, rate),
