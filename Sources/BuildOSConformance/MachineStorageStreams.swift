@@ -88,9 +88,10 @@ extension MachineStorageSuite {
                 try await lab.makeRevisions()
                 for kind in [StreamPair.Kind.pipe, .socket] {
                     let pair = try StreamPair(kind)
-                    async let received = storage.receive(from: pair.reading, into: lab.inbox, progress: nil)
-                    try await storage.send(lab.request(lab.first), to: pair.writing, progress: nil)
-                    try lab.requireSame(lab.first, try await received.path)
+                    let sending = pair.send { try await storage.send(lab.request(lab.first), to: $0, progress: nil) }
+                    let received = try await storage.receive(from: pair.reading, into: lab.inbox, progress: nil)
+                    try await sending.value
+                    try lab.requireSame(lab.first, received.path)
                     try await storage.delete(lab.inbox.appending("first"))
                 }
             },
@@ -146,11 +147,11 @@ extension MachineStorageSuite {
                 try await lab.makeRevisions()
                 for kind in [StreamPair.Kind.pipe, .socket] {
                     let pair = try StreamPair(kind)
-                    async let sent: Void = storage.send(lab.request(lab.first), to: pair.writing, progress: nil)
+                    let sending = pair.send { try await storage.send(lab.request(lab.first), to: $0, progress: nil) }
                     try await pair.readSome()
                     pair.closeReading()
                     do {
-                        try await sent
+                        try await sending.value
                         throw ConformanceFailure("it was sent")
                     } catch let error as MachineStorageError {
                         try require(error.kind == .streamClosed, "\(error.kind): \(error)")
@@ -162,9 +163,7 @@ extension MachineStorageSuite {
                 try await lab.makeRevisions()
                 for kind in [StreamPair.Kind.pipe, .socket] {
                     let pair = try StreamPair(kind)
-                    let sending = Task {
-                        try await storage.send(lab.request(lab.first), to: pair.writing, progress: nil)
-                    }
+                    let sending = pair.send { try await storage.send(lab.request(lab.first), to: $0, progress: nil) }
                     try await pair.readSome()
                     sending.cancel()
                     try await expect(.cancelled) { try await sending.value }
@@ -196,7 +195,7 @@ extension MachineStorageSuite {
                         "filling \(directory) to the brim takes a volume with less than 1 GiB of room"
                     )
                 }
-                try await lab.makeRevisions(extra: 24 << 20)
+                try await lab.makeRevisions(extra: 8 << 20)
                 try await lab.send(lab.first)
                 let filler = directory.appending("filler")
                 try lab.fill(filler)

@@ -148,6 +148,7 @@ final class StreamPair: Sendable {
     let reading: FileDescriptor
     let writing: FileDescriptor
     private let isReadingClosed = Atomic(false)
+    private let isWritingClosed = Atomic(false)
 
     init(_ kind: Kind) throws {
         switch kind {
@@ -163,7 +164,15 @@ final class StreamPair: Sendable {
 
     deinit {
         closeReading()
-        try? writing.close()
+        closeWriting()
+    }
+
+    /// Starts to send, and closes the writing end when that has ended, however it did: readers then see an end.
+    func send(_ body: @escaping @Sendable (FileDescriptor) async throws -> Void) -> Task<Void, any Error> {
+        Task {
+            defer { closeWriting() }
+            try await body(writing)
+        }
     }
 
     /// Waits for a first few bytes: what writes has begun.
@@ -174,6 +183,10 @@ final class StreamPair: Sendable {
             return try bytes.withUnsafeMutableBytes { try reading.read(into: $0) }
         }
         try require(count > 0, "nothing was written")
+    }
+
+    private func closeWriting() {
+        if !isWritingClosed.exchange(true, ordering: .relaxed) { try? writing.close() }
     }
 
     func closeReading() {

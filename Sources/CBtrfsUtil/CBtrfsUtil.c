@@ -10,6 +10,7 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -20,6 +21,30 @@ int cbtrfsutil_is_on_btrfs(const char *path) {
     if (statfs(path, &status) != 0) return -1;
     return status.f_type == BTRFS_SUPER_MAGIC;
 }
+
+int cbtrfsutil_look(int directory, const char *name, struct cbtrfsutil_subvolume *found) {
+    // The root directory of a subvolume has this inode; no other directory has, and no link is followed.
+    struct stat status;
+    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+    if (!S_ISDIR(status.st_mode) || status.st_ino != BTRFS_FIRST_FREE_OBJECTID) return 0;
+    int root = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (root < 0) return -1;
+    struct btrfs_ioctl_get_subvol_info_args information;
+    // It returns 1 for some, which is no error.
+    int result = ioctl(root, BTRFS_IOC_GET_SUBVOL_INFO, &information) >= 0 ? 1 : errno == ENOTTY ? 0 : -1;
+    int reason = errno;
+    close(root);
+    errno = reason;
+    if (result == 1) {
+        memcpy(found->uuid, information.uuid, 16);
+        memcpy(found->parent_uuid, information.parent_uuid, 16);
+        memcpy(found->received_uuid, information.received_uuid, 16);
+        found->is_read_only = (information.flags & 1) != 0;
+    }
+    return result;
+}
+
+void cbtrfsutil_begin_writing(int file) { sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 int cbtrfsutil_is_same(int one, int other) {
     struct btrfs_ioctl_fs_info_args first = {0}, second = {0};

@@ -34,12 +34,27 @@ import Testing
         }
     }
 
+    @Test("BACK-3: the suite catches broken storages", arguments: BrokenStorage.all)
+    func broken(storage: BrokenStorage) async throws {
+        try await withTemporaryDirectory { volume in
+            let checks = MachineStorageSuite(storage.storage, volume: volume).checks.filter {
+                $0.name.contains(storage.caughtBy)
+            }
+            #expect(checks.count == 1, "no check, or several, of that name")
+            for check in checks {
+                await #expect(throws: (any Error).self, "it was not caught") { try await check.body() }
+            }
+        }
+    }
+
     private func run(on fileSystem: String, _ makeStorage: () throws -> any MachineStorage) async throws {
         guard Requirements.isMet(geteuid() == 0, "mounting a file system needs root") else { return }
         try await withVolume(fileSystem, mebibytes: 256, by: LocalTransport()) { volume in
             for check in MachineStorageSuite(try makeStorage(), volume: volume).checks {
                 do {
                     try await check.body()
+                } catch let skip as ConformanceSkip {
+                    _ = Requirements.isMet(false, "\(check.name): \(skip)")
                 } catch {
                     Issue.record("\(check.name): \(error)")
                 }

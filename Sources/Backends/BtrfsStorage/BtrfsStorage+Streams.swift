@@ -112,10 +112,17 @@ enum BtrfsStreamFormat: String, CaseIterable {
     }
 
     /// What this kernel knows, best first.
-    static var known: [Self] {
-        // Where the file isn't there, the kernel is older than version 2, or btrfs is not loaded yet.
-        let text = (try? FileTree.readText("/sys/fs/btrfs/features/send_stream_version")) ?? ""
-        let version = UInt32(text.prefix { $0.isNumber }) ?? 1
-        return allCases.filter { $0.version <= version }
+    static var known: [Self] { allCases.filter { $0.version <= kernelVersion } }
+
+    /// The version of the protocol that the kernel knows.
+    private static var kernelVersion: UInt32 {
+        if let text = try? FileTree.readText("/sys/fs/btrfs/features/send_stream_version"),
+            let version = UInt32(text.prefix { $0.isNumber })
+        {
+            return version
+        }
+        // As long as btrfs isn't loaded, the kernel's own version tells: 2 came with Linux 6.0.
+        let release = (try? FileTree.readText("/proc/sys/kernel/osrelease")) ?? ""
+        return UInt32(release.prefix { $0.isNumber }) ?? 0 >= 6 ? 2 : 1
     }
 }

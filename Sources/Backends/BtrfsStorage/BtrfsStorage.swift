@@ -36,35 +36,44 @@ public actor BtrfsStorage: MachineStorage {
         } catch {
             throw MachineStorageError(error.errno, error.path, error.operation)
         }
+        let opened = open(directory.string, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { close(opened) }
+        guard opened >= 0 else { throw MachineStorageError(Errno(rawValue: errno), directory, "list it") }
         var found: [Subvolume] = []
-        for name in names where Self.isSubvolume(directory.appending(name)) {
+        for name in names {
             do throws(MachineStorageError) {
-                found.append(try subvolume(at: directory.appending(name)))
-            } catch  where error.kind == .notFound || error.kind == .notASubvolume {
+                if let subvolume = try Self.look(opened, name, directory.appending(name)) { found.append(subvolume) }
+            } catch  where error.kind == .notFound {
                 // It was deleted since the directory was read.
             }
         }
         return found
     }
 
-    /// The root directory of a subvolume has inode 256; no other directory has, and no link is followed.
-    private static func isSubvolume(_ path: FilePath) -> Bool {
-        var status = stat()
-        return lstat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_ino == 256
-    }
-
     public func subvolume(at path: FilePath) throws(MachineStorageError) -> Subvolume {
         try requireSubvolume(path)
-        var information = btrfs_util_subvolume_info()
-        try check(btrfs_util_subvolume_info(path.string, 0, &information), path, "read the subvolume")
-        var isReadOnly = false
-        try check(btrfs_util_get_subvolume_read_only(path.string, &isReadOnly), path, "read the subvolume")
+        guard let subvolume = try Self.look(AT_FDCWD, path.string, path) else {
+            throw MachineStorageError(.notASubvolume, path: path, cause: "it is not a btrfs subvolume")
+        }
+        return subvolume
+    }
+
+    /// What is known of an entry of a directory; `nil` if it isn't a subvolume.
+    private static func look(
+        _ directory: Int32,
+        _ name: String,
+        _ path: FilePath
+    ) throws(MachineStorageError) -> Subvolume? {
+        var found = cbtrfsutil_subvolume()
+        let result = cbtrfsutil_look(directory, name, &found)
+        guard result >= 0 else { throw MachineStorageError(Errno(rawValue: errno), path, "read the subvolume") }
+        guard result > 0 else { return nil }
         return Subvolume(
             path: path,
-            isReadOnly: isReadOnly,
-            uuid: withUnsafeBytes(of: information.uuid) { Self.text(ofUUID: $0) },
-            parentUUID: withUnsafeBytes(of: information.parent_uuid) { Self.text(ofUUID: $0) },
-            receivedUUID: withUnsafeBytes(of: information.received_uuid) { Self.text(ofUUID: $0) }
+            isReadOnly: found.is_read_only != 0,
+            uuid: withUnsafeBytes(of: found.uuid) { Self.text(ofUUID: $0) },
+            parentUUID: withUnsafeBytes(of: found.parent_uuid) { Self.text(ofUUID: $0) },
+            receivedUUID: withUnsafeBytes(of: found.received_uuid) { Self.text(ofUUID: $0) }
         )
     }
 
@@ -144,6 +153,12 @@ public actor BtrfsStorage: MachineStorage {
             throw MachineStorageError(.busy, path: path, cause: "can't delete the subvolume: it is just being sent")
         }
         throw MachineStorageError(reason, path, "delete the subvolume")
+    }
+
+    /// The root directory of a subvolume has inode 256; no other directory has, and no link is followed.
+    private static func isSubvolume(_ path: FilePath) -> Bool {
+        var status = stat()
+        return lstat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_ino == 256
     }
 
     private func requireSubvolume(_ path: FilePath) throws(MachineStorageError) {

@@ -17,6 +17,8 @@ final class StreamReceiver {
     private var made: (name: String, reference: SubvolumeReference, tree: ReceivedTree)?
     private var parent: (identity: SubvolumeIdentity, root: FileDescriptor)?
     private var version: UInt32 = 0
+    /// Bytes written since the system was last told to write them to the disk.
+    private var unwritten = 0
 
     /// Creates a receiver into a directory on a btrfs volume.
     init(_ reader: StreamReader, into directory: FilePath) throws(MachineStorageError) {
@@ -124,10 +126,15 @@ final class StreamReceiver {
         made = (name, reference, ReceivedTree(root: FileDescriptor(rawValue: root)))
     }
 
-    /// The order matters: making a subvolume writable clears what it was received from, making it read-only doesn't.
+    /// First comes the content: else a crash could leave a subvolume that looks received and lacks some of it.
+    ///
+    /// The order of the rest matters, too: making a subvolume writable clears what it was received from, making it read-only doesn't.
     private func finish(_ made: (name: String, reference: SubvolumeReference, tree: ReceivedTree)) throws {
         made.tree.forget()
         let root = made.tree.rootDescriptor
+        guard btrfs_util_sync_fd(root) == BTRFS_UTIL_OK else {
+            throw MachineStorageError(Errno(rawValue: errno), place, "write the subvolume to its disk")
+        }
         guard cbtrfsutil_set_received(root, made.reference.identity.bytes, made.reference.transaction) == 0,
             btrfs_util_set_subvolume_read_only_fd(root, true) == BTRFS_UTIL_OK
         else { throw MachineStorageError(Errno(rawValue: errno), place, "complete the subvolume") }
@@ -203,6 +210,12 @@ final class StreamReceiver {
                 guard count > 0 else { throw Errno(rawValue: errno) }
                 data = UnsafeRawBufferPointer(rebasing: data[count...])
                 position += off_t(count)
+                unwritten += count
+            }
+            // The disk has work to do while the stream comes, and at the end there is less to wait for.
+            if unwritten >= 32 << 20 {
+                cbtrfsutil_begin_writing(file)
+                unwritten = 0
             }
         case .writeEncoded(let path, let offset, let range, let encoding):
             let data = body.part(range)

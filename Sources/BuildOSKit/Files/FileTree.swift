@@ -109,7 +109,11 @@ public enum FileTree {
 
     /// Removes a file, a link, or a directory with all that is in it. What isn't there is not an error.
     public static func remove(_ path: FilePath) throws(FileError) {
-        try remove(path.string, at: AT_FDCWD, path)
+        try remove(
+            path.withPlatformString { Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1)) },
+            AT_FDCWD,
+            path
+        )
     }
 
     /// Makes what was done to the entries of a directory durable, as far as the file system can.
@@ -130,7 +134,8 @@ public enum FileTree {
         close(descriptor)
     }
 
-    private static func remove(_ name: String, at parent: Int32, _ shown: FilePath) throws(FileError) {
+    /// Names are bytes here: what somebody else put there need not be text.
+    private static func remove(_ name: [CChar], _ parent: Int32, _ shown: FilePath) throws(FileError) {
         if unlinkat(parent, name, 0) == 0 || errno == ENOENT { return }
         let reason = Errno(rawValue: errno)
         let file = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -140,19 +145,30 @@ public enum FileTree {
             throw FileError("remove", shown, Errno(rawValue: errno))
         }
         defer { closedir(stream) }
-        for child in names(in: stream) { try remove(child, at: dirfd(stream), shown.appending(child)) }
+        for child in rawNames(in: stream) {
+            let text = String(decoding: child.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            try remove(child, dirfd(stream), shown.appending(text))
+        }
         guard unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT else {
             throw FileError("remove", shown, Errno(rawValue: errno))
         }
     }
 
     private static func names(in stream: OpaquePointer) -> [String] {
-        var names: [String] = []
+        rawNames(in: stream).map { name in
+            String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+    }
+
+    /// With a zero at the end of each.
+    private static func rawNames(in stream: OpaquePointer) -> [[CChar]] {
+        var names: [[CChar]] = []
         while let entry = readdir(stream) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                $0.prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
             }
-            if name != "." && name != ".." { names.append(name) }
+            let dot = CChar(UInt8(ascii: "."))
+            if name != [dot, 0] && name != [dot, dot, 0] { names.append(name) }
         }
         return names
     }

@@ -9,6 +9,20 @@
 /// Swift's Glibc module doesn't show statfs(2).
 int cbtrfsutil_is_on_btrfs(const char *path);
 
+/// What is known of a subvolume (BTRFS_IOC_GET_SUBVOL_INFO); identities of nothing are zero.
+struct cbtrfsutil_subvolume {
+    uint8_t uuid[16];
+    uint8_t parent_uuid[16];
+    uint8_t received_uuid[16];
+    int is_read_only;
+};
+
+/// Reads what is known of an entry of a directory. 1, or 0 if it isn't a subvolume, or -1 with errno set.
+int cbtrfsutil_look(int directory, const char *name, struct cbtrfsutil_subvolume *found);
+
+/// Has the system begin to write a file's data to the disk (sync_file_range(2)), without waiting for it.
+void cbtrfsutil_begin_writing(int file);
+
 /// 1 if two open files are on the same file system, whatever subvolumes they are in; else 0 (BTRFS_IOC_FS_INFO).
 int cbtrfsutil_is_same(int one, int other);
 
