@@ -71,6 +71,8 @@ public struct DirectoryStorage: MachineStorage {
                     var walker = TreeWalker(try SnapshotMaker(root: work))
                     try walker.walk(root.rawValue)
                 }
+                // What a crash leaves must not look complete and be empty.
+                guard cfiles_synchronize(work) == 0 else { throw Errno(rawValue: errno) }
                 return SubvolumeRecord(
                     inode: 0,
                     own: .new(),
@@ -177,8 +179,6 @@ extension DirectoryStorage {
         let work = try table.begin()
         do {
             let record = try fill(work.descriptor)
-            // What a crash leaves must not look complete and be empty.
-            guard cfiles_synchronize(work.descriptor) == 0 else { throw Errno(rawValue: errno) }
             let root = fcntl(work.descriptor, F_DUPFD_CLOEXEC, 0)
             defer { close(root) }
             try table.publish(work, as: name) { inode in

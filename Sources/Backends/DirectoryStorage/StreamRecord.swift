@@ -92,14 +92,15 @@ enum StreamRecord: Hashable {
         switch kind {
         case .begin, .beginDifference:
             let bytes = try reader.bytes(limit: 255)
-            guard let name = EntryName(bytes), let text = String(validating: bytes, as: UTF8.self) else {
+            guard EntryName(bytes) != nil, !bytes.elementsEqual(SubvolumeTable.hiddenName.utf8),
+                let name = String(validating: bytes, as: UTF8.self)
+            else {
                 throw StreamDefect("'\(EntryPath.shown(bytes))' is no name for a subvolume")
             }
             let origin = try reader.origin()
             self = .begin(
-                Beginning(name: text, origin: origin, parent: kind == .begin ? nil : try reader.origin())
+                Beginning(name: name, origin: origin, parent: kind == .begin ? nil : try reader.origin())
             )
-            _ = name
             let summed = reader.position
             guard Array(try reader.raw(32)) == StreamDigest.of(UnsafeRawBufferPointer(rebasing: payload[..<summed]))
             else {

@@ -23,6 +23,12 @@ protocol TreeVisitor {
     mutating func node(_ name: EntryName, _ metadata: EntryMetadata, kind: mode_t, device: UInt64) throws
 }
 
+/// What trees may be at most.
+enum TreeLimits {
+    /// Directories inside one another; each is open while what is in it is visited.
+    static let depth = 200
+}
+
 /// Something in a tree that can't be read or made.
 struct TreeProblem: Error {
     let operation: String
@@ -32,9 +38,6 @@ struct TreeProblem: Error {
 
 /// Goes through a subvolume's tree without following links. Subvolumes inside of it are not part of it.
 struct TreeWalker<Visitor: TreeVisitor> {
-    /// Directories inside one another at most; each is open while what is in it is visited.
-    static var maximalDepth: Int { 200 }
-
     private(set) var visitor: Visitor
     private let stop: StopSignal?
     private var seen: [Place: EntryPath] = [:]
@@ -69,7 +72,7 @@ struct TreeWalker<Visitor: TreeVisitor> {
             throw problem("open", path, reason)
         }
         defer { closedir(stream) }
-        guard depth <= Self.maximalDepth else { throw problem("go into", path, .fileNameTooLong) }
+        guard depth <= TreeLimits.depth else { throw problem("go into", path, .fileNameTooLong) }
         var status = stat()
         guard fstat(directory, &status) == 0 else { throw problem("look at", path, Errno(rawValue: errno)) }
         let attributes = try attributes(of: directory, path)
