@@ -58,7 +58,8 @@ import Testing
         "BOT-3: each refusal of a controller is told for what it is, and asked again only later",
         arguments: [
             ("fail=400", ControllerError.Kind.rejected), ("fail=401", .unauthorized), ("fail=413", .tooLarge),
-            ("fail=500", .failing), ("fail=501", .disabled), ("fail=503", .failing), ("drop=1", .unreachable),
+            ("fail=404", .notThere), ("fail=500", .failing), ("fail=501", .disabled), ("fail=503", .failing),
+            ("drop=1", .unreachable),
             ("answer=", .unintelligible), ("answer=%3Chtml%3E", .unintelligible),
             ("answer=:%201%0Asession:%20x%0A", .unintelligible),
         ]

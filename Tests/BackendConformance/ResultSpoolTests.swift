@@ -54,6 +54,18 @@ import Testing
         }
     }
 
+    @Test("BOT-3: what somebody can put right at a controller doesn't lose a result", arguments: [401, 404, 501])
+    func mendable(status: Int) async throws {
+        try await ControllerLab.run { lab in
+            let spool = try ResultSpool(lab.directory.appending("spool"))
+            let assignment = try await lab.assignment()
+            try await lab.control("fail=\(status)")
+            let reports = try await spool.deliver(lab.result(of: assignment), to: assignment.resultURL, by: lab.client)
+            #expect(reports.map(\.fate.isKept) == [true])
+            #expect(try await spool.deliverKept(by: lab.client).map(\.fate) == [.delivered])
+        }
+    }
+
     @Test("BOT-3: the spool is bounded in number and bytes, the oldest results go; the newest never does")
     func bounds() async throws {
         try await ControllerLab.run { lab in

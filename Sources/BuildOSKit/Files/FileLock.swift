@@ -40,5 +40,9 @@ public final class FileLock: Sendable {
 
     private init(_ file: FileDescriptor) { self.file = file }
 
-    deinit { try? file.close() }
+    deinit {
+        // A child of another thread that is not yet at its exec(2) has the descriptor too, and would hold the lock on.
+        _ = flock(file.rawValue, LOCK_UN)
+        try? file.close()
+    }
 }

@@ -157,10 +157,7 @@ public struct ResultSpool: Sendable {
             try await client.report(manifests: Array(manifests.dropFirst()), to: url)
             return .delivered
         } catch {
-            switch error.kind {
-            case .unreachable, .failing, .disabled, .local, .cancelled: return .kept(error)
-            case .unauthorized, .rejected, .tooLarge, .unintelligible, .cannotSign: return .refused(error)
-            }
+            return error.mayBeMended ? .kept(error) : .refused(error)
         }
     }
 
