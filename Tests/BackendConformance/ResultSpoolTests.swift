@@ -1,5 +1,6 @@
 import BuildOSConformance
 import BuildOSKit
+import CurlFetcher
 import Glibc
 import TestSupport
 import Testing
@@ -33,6 +34,36 @@ import Testing
             #expect(stat(spool.directory.appending(name).string, &status) == 0 && status.st_mode & 0o077 == 0)
             let text = try FileTree.readText(spool.directory.appending(name))
             #expect(text.contains(nobody.description) && text.contains("status: success"))
+        }
+    }
+
+    @Test("BOT-3: an agent that is killed while it reports loses nothing: the next one delivers")
+    func killed() async throws {
+        try await ControllerLab.run { lab in
+            let directory = lab.directory.appending("spool")
+            let assignment = try await lab.assignment()
+            let request = try await lab.result(of: assignment)
+            try await lab.control("fail=503")
+            let url = assignment.resultURL.description
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [
+                    session = request.session as String, challenge = request.challenge as String?,
+                    path = directory.string as String, url = url as String
+                ] in
+                let client = ControllerClient(
+                    fetcher: try CurlFetcher(),
+                    transport: ControllerLab.transport,
+                    key: nil,
+                    scratch: "/tmp",
+                    sleep: { _ in kill(getpid(), SIGKILL) }
+                )
+                let result = BuildResult(name: "libhello", version: "1.1.0+10", status: .error)
+                let request = ResultRequest(session: session, challenge: challenge, result: result)
+                _ = try await ResultSpool(FilePath(path)).deliver(request, to: ResourceURL(url), by: client)
+            }
+            let spool = try ResultSpool(directory)
+            #expect(try await spool.deliverKept(by: lab.client).map(\.fate) == [.delivered])
+            #expect(try await lab.results() == ["\(request.session) error"])
         }
     }
 
