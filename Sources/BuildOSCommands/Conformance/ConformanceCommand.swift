@@ -50,6 +50,9 @@ struct ConformanceCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The file that holds its host key.", valueName: "file"))
     var knownHosts: String?
 
+    @Option(help: ArgumentHelp("The ssh_config(5) to read in place of the usual ones.", valueName: "file"))
+    var sshConfig: String?
+
     @Option(
         help: ArgumentHelp("The test guest for virtual machines, of Scripts/make-test-guest.", valueName: "directory")
     )
@@ -72,8 +75,8 @@ struct ConformanceCommand: AsyncParsableCommand {
         for directory in [scratch] + volume where !FileTree.isDirectory(FilePath(directory)) {
             throw ValidationError("'\(directory)': no such directory")
         }
-        if host == nil, identity != nil || knownHosts != nil {
-            throw ValidationError("--identity and --known-hosts are of no use without --host")
+        if host == nil, identity != nil || knownHosts != nil || sshConfig != nil {
+            throw ValidationError("--identity, --known-hosts and --ssh-config are of no use without --host")
         }
     }
 
@@ -148,6 +151,7 @@ struct ConformanceCommand: AsyncParsableCommand {
         var remote = host
         if let identity { remote?.identityFiles = [FilePath(identity)] }
         if let knownHosts { remote?.knownHostsFiles = [FilePath(knownHosts)] }
+        if let sshConfig { remote?.configurationFile = FilePath(sshConfig) }
         return ConformanceEnvironment(
             scratch: FilePath(scratch),
             volumes: volume.map { FilePath($0) },
