@@ -1,4 +1,5 @@
 import BuildOSKit
+import Glibc
 import LocalTransport
 import TestSupport
 import Testing
@@ -9,14 +10,41 @@ import Testing
 
     @Test("every staged module passes", arguments: staged)
     func passes(module: String) async throws {
-        let result = try await buildosctl(
-            ["conformance", "--module", StagedTree.modules.appending(module).string, "--format", "json"]
-                + (Requirements.areAllRequired ? ["--require-all"] : [])
-        )
-        #expect(result.status == .exited(0), "\(result.errorText)")
-        let lines = result.errorText.split(separator: "\n")
-        for line in lines where line.hasPrefix("    because") { print("skipped in \(module):\(line)") }
-        #expect(lines.contains { $0.hasPrefix("  passed   ") }, "\(result.errorText)")
+        try await withEnvironment(for: module) { environment in
+            let result = try await buildosctl(
+                ["conformance", "--module", StagedTree.modules.appending(module).string, "--format", "json"]
+                    + environment + (Requirements.areAllRequired ? ["--require-all"] : [])
+            )
+            #expect(result.status == .exited(0), "\(result.errorText)")
+            let lines = result.errorText.split(separator: "\n")
+            for line in lines where line.hasPrefix("    because") { print("skipped in \(module):\(line)") }
+            #expect(lines.contains { $0.hasPrefix("  passed   ") }, "\(result.errorText)")
+        }
+    }
+
+    /// The options that say what the module's backends can be checked with.
+    private func withEnvironment(for module: String, _ body: ([String]) async throws -> Void) async throws {
+        let inventory = LoadedModules.inventory
+        let backends = inventory.modules.first { "lib\($0.name).so" == module }?.backends ?? []
+        let transports = inventory.registry.providers.filter { backends.contains($0.identity) }
+            .compactMap { $0 as? any TransportProvider }
+        guard transports.contains(where: \.capabilities.remote) else { return try await body([]) }
+        guard Requirements.isMet(geteuid() == 0, "sshd for tests needs root") else { return }
+        try await withSSHServer(by: LocalTransport()) { server in
+            try await body([
+                "--host", "127.0.0.1:\(server.port)", "--identity", server.clientKey.string,
+                "--known-hosts", server.knownHosts.string,
+                "--ssh-config", server.directory.appending("ssh_config").string,
+            ])
+        }
+    }
+
+    @Test("a single check is run by a part of its name")
+    func oneCheck() async throws {
+        let module = StagedTree.modules.appending("libTFTPStore.so")
+        let result = try await buildosctl(["conformance", "--module", module.string, "--check", "never published"])
+        #expect(result.status == .exited(0))
+        #expect(result.outputText.contains("\ntftp (artifact-store): 1 passed, 0 failed, 0 skipped, in "))
     }
 
     @Test("a module that can't be loaded, and a backend that isn't in it, are told; there is nothing to check")
@@ -32,6 +60,9 @@ import Testing
         let other = try await buildosctl(["conformance", "--module", module.string, "--backend", "other"])
         #expect(other.status == .exited(2))
         #expect(other.errorText.contains("no such backend (it has tftp (artifact-store))"))
+        let unknown = try await buildosctl(["conformance", "--module", module.string, "--check", "no such check"])
+        #expect(unknown.status == .exited(2))
+        #expect(unknown.errorText.contains("no check has a name like that"))
     }
 
     @Test("doctor shows a module that can't be loaded, with the remedy, and exits with 2")

@@ -8,11 +8,15 @@ import Testing
     func staged() throws {
         let inventory = LoadedModules.inventory
         #expect(inventory.problems.isEmpty, "\(inventory.problems)")
-        #expect(inventory.modules.map(\.name) == ["BtrfsStorage", "CurlFetcher", "LocalTransport", "TFTPStore"])
-        #expect(
-            inventory.modules.flatMap(\.backends).map(\.interface.rawValue).sorted()
-                == ["artifact-store", "fetcher", "machine-storage", "transport"]
-        )
+        #expect(inventory.modules.map(\.name) == (try Self.expected()))
+        #expect(Set(inventory.modules.flatMap(\.backends).map(\.interface)) == Set(BackendInterface.allCases))
+    }
+
+    /// What the Makefile stages.
+    private static func expected() throws -> [String] {
+        let makefile = try FileTree.readText(StagedTree.checkout.appending("Makefile"))
+        let line = try #require(makefile.split(separator: "\n").first { $0.hasPrefix("MODULES := ") })
+        return line.split(separator: " ").dropFirst(2).map(String.init).sorted()
     }
 
     @Test("an error thrown by a module is caught by its type, with its values")
@@ -100,7 +104,7 @@ import Testing
             let inventory = load(from: [first, StagedTree.modules, StagedTree.modules.appending("../modules")])
             #expect(inventory.problems.count == 2)
             #expect(inventory.problems.allSatisfy { $0.cause.hasPrefix("there are several modules of this name") })
-            #expect(inventory.modules.map(\.name) == ["BtrfsStorage", "CurlFetcher", "TFTPStore"])
+            #expect(inventory.modules.map(\.name) == (try Self.expected().filter { $0 != "LocalTransport" }))
         }
     }
 

@@ -14,7 +14,7 @@ struct ConformanceCommand: AsyncParsableCommand {
             root, a btrfs file system is made in a file for storages that are at home on it.
 
             Exits with 0 if no check failed, with 1 if one did, with 2 if there was nothing to check: the module could \
-            not be loaded, or has no such backend.
+            not be loaded, or has no such backend or check.
             """
     )
 
@@ -31,6 +31,9 @@ struct ConformanceCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Only the backend of this name.", valueName: "name"))
     var backend: String?
+
+    @Option(help: ArgumentHelp("Only checks whose names hold this; may be repeated.", valueName: "text"))
+    var check: [String] = []
 
     @Option(help: ArgumentHelp("Where checks make their files.", valueName: "directory"))
     var scratch = "/tmp"
@@ -98,12 +101,16 @@ struct ConformanceCommand: AsyncParsableCommand {
         do {
             reports = try await cancelledByInterrupt {
                 try await environment(for: chosen, of: inventory) { environment in
-                    try await check(chosen, in: environment, listing: listing)
+                    try await runSuites(of: chosen, in: environment, listing: listing)
                 }
             }
         } catch is CancellationError {
             complain("Interrupted.")
             throw ExitCode(130)
+        }
+        if reports.allSatisfy({ $0.results.isEmpty && $0.skip == nil }) {
+            complain("no check has a name like that")
+            throw ExitCode(2)
         }
         if format.format == .json { try format.printJSON(reports.map(ConformanceRecord.init)) }
         let isIncomplete = requireAll && reports.contains { !$0.environmentSkips.isEmpty }
@@ -111,8 +118,12 @@ struct ConformanceCommand: AsyncParsableCommand {
         if isIncomplete || reports.contains(where: { !$0.failures.isEmpty }) { throw ExitCode(1) }
     }
 
-    private func check(
-        _ providers: [any BackendProvider],
+    private func isWanted(_ candidate: ConformanceCheck) -> Bool {
+        check.isEmpty || check.contains { candidate.name.contains($0) }
+    }
+
+    private func runSuites(
+        of providers: [any BackendProvider],
         in environment: ConformanceEnvironment,
         listing: ConformanceListing
     ) async throws -> [ConformanceReport] {
@@ -120,7 +131,7 @@ struct ConformanceCommand: AsyncParsableCommand {
         var reports: [ConformanceReport] = []
         for provider in providers {
             listing.begin(provider.identity)
-            let report = try await runner.run(provider, in: environment) { listing.show($0) }
+            let report = try await runner.run(provider, in: environment, where: isWanted) { listing.show($0) }
             listing.conclude(report)
             reports.append(report)
         }

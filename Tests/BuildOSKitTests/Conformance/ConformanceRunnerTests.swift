@@ -37,6 +37,8 @@ import Testing
         )
         #expect((report.passedCount, report.failures.count, report.skippedCount) == (1, 2, 3))
         #expect(report.environmentSkips.map(\.description) == ["no volume"])
+        let part = try await ConformanceRunner().run(suite, of: backend, where: { $0.name == "passes" })
+        #expect(part.results.map(\.check) == ["passes"])
     }
 
     @Test("a check past its limit is cancelled, and told")
