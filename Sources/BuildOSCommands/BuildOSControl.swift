@@ -7,7 +7,8 @@ public struct BuildOSControl: AsyncParsableCommand {
         abstract: "Make, check and run Build OS hosts.",
         discussion: """
             Build OS lives in RAM, boots over the network and builds software by itself. buildosctl makes its image, \
-            says what a kernel command line will do before you boot with it, and shows what a host is doing.
+            says what a kernel command line will do before you boot with it, shows what a host is doing, and brings build \
+            machines to hosts.
             """,
         subcommands: [
             BackendsCommand.self,
@@ -15,7 +16,11 @@ public struct BuildOSControl: AsyncParsableCommand {
             ConformanceCommand.self,
             DoctorCommand.self,
             ImageCommand.self,
+            LoginMachineCommand.self,
+            MachineCommand.self,
+            RemoveMachineCommand.self,
             StatusCommand.self,
+            UploadMachineCommand.self,
         ]
     )
 

@@ -6,7 +6,8 @@
 /// - `<name>-<P>.<R>` if no link `<name>-<P>` is there at all: the machine was removed by removing its link (manual, 5.3),
 ///   or never completed;
 /// - `<name>-<P>.<R>` that is writable and not in effect: half received;
-/// - in `.received/`, whatever is writable or was not received to its end, and all of it once no link is left;
+/// - in `.received/`, whatever was not received to its end, and all of it once no link is left;
+/// - the spools of uploads that nobody came back for in a week;
 /// - the machine's directory itself, if that leaves it empty.
 ///
 /// Everything else is left alone, names it doesn't know first of all. A failure is reported and does not keep the rest
@@ -54,6 +55,8 @@ public struct MachineCleaner: Sendable {
             for (name, directory) in try MachineLayout.machines(in: volume) {
                 await clean(machine: name, in: directory, scope, &report)
             }
+            let uploads = UploadArea(volume: volume)
+            if scope == .boot, FileKind(uploads.directory) == .directory { try uploads.removeOldSpools() }
         } catch {
             report.problems.append("\(error)")
         }
@@ -77,6 +80,7 @@ public struct MachineCleaner: Sendable {
             await remove(subvolume.path, &report)
         }
         guard scope == .boot else { return }
+        try? FileTree.remove(MachineInstaller.newLink(of: machine, in: directory))
         await cleanReceived(directory.appending(MachineEntry.receivedDirectory), keep: !found.links.isEmpty, &report)
         guard found.links.isEmpty, let rest = try? FileTree.names(in: directory), rest.isEmpty else { return }
         do {
@@ -119,9 +123,10 @@ public struct MachineCleaner: Sendable {
         guard FileKind(directory) == .directory else { return }
         do {
             for subvolume in try await storage.subvolumes(in: directory)
-            where !keep || !subvolume.isReadOnly || subvolume.receivedUUID == nil {
+            where !keep || !ReceivedMark(subvolume.path).holds(for: subvolume) {
                 await remove(subvolume.path, &report)
             }
+            try ReceivedMark.removeOrphans(in: directory)
             if !keep, try FileTree.names(in: directory).isEmpty { try FileTree.remove(directory) }
         } catch {
             report.problems.append("\(error)")

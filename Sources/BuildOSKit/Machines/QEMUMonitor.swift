@@ -1,0 +1,141 @@
+/// An instance of a toolchain's agent on a host, whose virtual machine can be looked at: `<toolchain>-<instance>` (MACH-7).
+public struct AgentInstance: Sendable, Hashable, CustomStringConvertible {
+    /// The toolchain.
+    public let toolchain: ToolchainName
+    /// The instance, from 1.
+    public let instance: Int
+
+    /// Parses `<toolchain>-<instance>`.
+    ///
+    /// - Throws: ``MachineError`` of kind `invalid`.
+    public init(_ text: String) throws(MachineError) {
+        func fail(_ cause: String) -> MachineError {
+            MachineError(
+                .invalid,
+                "instance '\(printable(text))'",
+                cause: cause,
+                remedy: "give it as <toolchain>-<instance>, such as default-1"
+            )
+        }
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2 else { throw fail("it is not two parts joined by '-'") }
+        do throws(InvalidValue) {
+            toolchain = try ToolchainName(String(parts[0]))
+        } catch {
+            throw fail(error.cause)
+        }
+        guard let instance = MachineRevision.number(parts[1]), (1...99).contains(instance) else {
+            throw fail("the instance is not a number from 1 to 99")
+        }
+        self.instance = instance
+    }
+
+    public var description: String { "\(toolchain)-\(instance)" }
+
+    /// The socket of the virtual machine's monitor on the host.
+    public var monitorSocket: FilePath { FilePath("/tmp/monitor-\(self)") }
+}
+
+/// QEMU's monitor for people (qemu(1), "-monitor"; QEMU's documentation, "QEMU Monitor"), at the end of a UNIX socket on
+/// a host.
+public struct QEMUMonitor: Sendable {
+    private let transport: any Transport
+    private let socket: FilePath
+
+    /// Creates a monitor.
+    ///
+    /// - Parameter transport: runs socat(1) where the socket is.
+    public init(transport: any Transport, socket: FilePath) {
+        self.transport = transport
+        self.socket = socket
+    }
+
+    /// Has a command done; gives back what the monitor said to it.
+    ///
+    /// - Throws: ``MachineError``
+    public func run(_ command: String) async throws(MachineError) -> String {
+        guard !command.isEmpty, command.utf8.count <= 1024,
+            command.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
+        else {
+            throw MachineError(
+                .invalid,
+                "monitor command '\(printable(command))'",
+                cause: "it is empty, too long, or holds a control character",
+                remedy: "give one command of QEMU's monitor, such as cont or system_powerdown"
+            )
+        }
+        // Without a seen end: the monitor goes on talking, so socat leaves two seconds after its own input has ended.
+        let program = Command("socat", ["-t", "2", "-", "UNIX-CONNECT:\(socket)"])
+        do throws(TransportError) {
+            let result = try await transport.run(
+                program,
+                input: .bytes(Array("\(command)\n".utf8)),
+                output: .collected(limit: 1 << 20),
+                error: .collected(limit: 64 << 10),
+                timeLimit: .seconds(30)
+            )
+            guard result.status.isSuccess else {
+                throw TransportError(.failed(result.status), command: program, detail: printable(result.errorText))
+            }
+            return Self.answer(in: result.outputText, to: command)
+        } catch {
+            guard case .failed = error.kind else { throw MachineError(error, subject: socket.string) }
+            throw MachineError(
+                .notFound,
+                "monitor \(socket)",
+                cause: "nobody answers there: \(error.detail)",
+                remedy: "see which builds run with 'buildosctl machine list'"
+            )
+        }
+    }
+
+    /// What stands between a command, which the monitor repeats, and its next prompt.
+    static func answer(in text: String, to command: String) -> String {
+        let plain = withoutEscapes(text)
+        let prompt = "(qemu) "
+        guard let echo = plain.firstRange(of: prompt) else { return plain.trimmedLines }
+        var rest = plain[echo.upperBound...]
+        if let newline = rest.firstIndex(where: \.isNewline) {
+            rest = rest[rest.index(after: newline)...]
+        } else {
+            rest = ""
+        }
+        if let next = rest.firstRange(of: prompt) { rest = rest[..<next.lowerBound] }
+        return String(rest).trimmedLines
+    }
+
+    /// Without the control sequences by which its line editor moves the cursor (ECMA-48, CSI).
+    private static func withoutEscapes(_ text: String) -> String {
+        var (result, rest) = ("", text.unicodeScalars[...])
+        while let scalar = rest.popFirst() {
+            if scalar.value == 0x1b {
+                if rest.first == "[" {
+                    rest.removeFirst()
+                    while let next = rest.popFirst(), !(0x40...0x7e).contains(next.value) {}
+                }
+            } else if scalar == "\n" || scalar.value >= 0x20 {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+
+    /// The port of the VNC server in what `info vnc` says; `nil` if there is none.
+    public static func vncPort(in answer: String) -> Int? {
+        for line in answer.split(whereSeparator: \.isNewline) {
+            guard let server = line.firstRange(of: "Server: ") else { continue }
+            let address = line[server.upperBound...].prefix { $0 != " " }
+            guard let colon = address.lastIndex(of: ":"),
+                let port = UInt16(address[address.index(after: colon)...]), port > 0
+            else { continue }
+            return Int(port)
+        }
+        return nil
+    }
+}
+
+extension String {
+    fileprivate var trimmedLines: String {
+        split(whereSeparator: \.isNewline).map { String($0) }.joined(separator: "\n")
+    }
+}
