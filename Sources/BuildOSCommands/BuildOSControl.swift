@@ -1,4 +1,5 @@
 import ArgumentParser
+import BuildOSKit
 
 /// `buildosctl`: the operator's command.
 public struct BuildOSControl: AsyncParsableCommand {
@@ -25,4 +26,15 @@ public struct BuildOSControl: AsyncParsableCommand {
     )
 
     public init() {}
+
+    /// Runs as the program was called: under the name of one of the manual's helper scripts, as that (MACH-8).
+    public static func runAsCalled() async {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let called = FilePath(CommandLine.arguments.first ?? "").lastComponent?.string ?? ""
+        await main(Self.arguments(arguments, calledAs: called))
+    }
+
+    static func arguments(_ arguments: [String], calledAs name: String) -> [String] {
+        ["upload-machine", "remove-machine", "login-machine"].contains(name) ? [name] + arguments : arguments
+    }
 }

@@ -1,7 +1,6 @@
-import ArgumentParser
 import BuildOSCommands
 
 @main
 struct Main {
-    static func main() async { await BuildOSControl.main() }
+    static func main() async { await BuildOSControl.runAsCalled() }
 }

@@ -51,6 +51,8 @@ struct UploadArguments: ParsableArguments {
     }
 
     func run(_ intent: UploadIntent) async throws {
+        // A host that goes away is an error to be told, not a signal to die of.
+        signal(SIGPIPE, SIG_IGN)
         let registry = modules.load().registry
         let volume = try hosts.volumeName()
         let places = try Place.all(hosts, registry)

@@ -14,7 +14,7 @@ struct MachineLab: Sendable {
     let desk: FilePath
     /// The host's directory of volumes; `default` is one.
     let root: FilePath
-    let storage: BtrfsStorage
+    let storage: any MachineStorage
     let transport = LocalTransport()
 
     var layout: MachineLayout { MachineLayout(root: root) }

@@ -20,6 +20,7 @@ final class FrameConnection: Sendable {
     func read() throws(MachineError) -> TransferFrame? {
         let head = try bytes(TransferFrame.headLength)
         if head.isEmpty { return nil }
+        if head.count < TransferFrame.headLength, head.first == UInt8(ascii: "B") { throw .cut }
         let (kind, length) = try TransferFrame.parse(head: head)
         let payload = try bytes(length)
         guard payload.count == length else { throw .cut }
