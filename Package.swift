@@ -166,6 +166,13 @@ let package = Package(
             swiftSettings: swift
         ),
 
+        .executableTarget(
+            name: "libvirt-bench-start",
+            dependencies: ["BuildOSKit", "Libvirt"],
+            path: "Benchmarks/LibvirtStart",
+            swiftSettings: swift
+        ),
+
         .target(
             name: "TestSupport",
             dependencies: ["BuildOSKit", "BuildOSConformance", "LocalTransport"],

@@ -66,9 +66,6 @@ import Testing
                   <uuid>3d5cbb4f-7ab2-44a8-8b3c-1cbd1f6b8a10</uuid>
                   <genid/>
                   <memory unit="KiB">4194304</memory>
-                  <memtune>
-                    <hard_limit unit="KiB">5242880</hard_limit>
-                  </memtune>
                   <vcpu cpuset="0,2-3">3</vcpu>
                   <os>
                     <type arch="x86_64" machine="q35">hvm</type>

@@ -75,6 +75,12 @@ struct DomainDescription {
                 }
             }
         }
+        if let socket = definition.monitorSocket {
+            // unix(7): 108 bytes with the final zero.
+            guard socket.string.utf8.count < 108 else {
+                throw InvalidValue("the path of its monitor socket, \(socket), is longer than 107 bytes")
+            }
+        }
         for path in paths {
             guard FilePath(path.string) == path else { throw InvalidValue("the path \(path) is not valid UTF-8") }
             guard path.isAbsolute else { throw InvalidValue("the path \(path) is relative") }
@@ -102,14 +108,6 @@ struct DomainDescription {
         // Without a value libvirt makes one, and another whenever memory is restored.
         if definition.hasGenerationID { domain.append(XMLElement("genid")) }
         domain.append(XMLElement("memory", ["unit": "KiB"], text: String(definition.memory.kibibytes)))
-        if let limit = definition.memoryLimit {
-            domain.append(
-                XMLElement(
-                    "memtune",
-                    children: [XMLElement("hard_limit", ["unit": "KiB"], text: String(limit.kibibytes))]
-                )
-            )
-        }
         domain.append(
             XMLElement("vcpu", ["cpuset": definition.affinity?.description], text: String(definition.cpus))
         )

@@ -83,8 +83,14 @@ final class DomainWatch: Sendable {
         for waiter in waiters { waiter.resume(returning: .success(exit)) }
     }
 
-    /// Nothing more can be heard: whoever waits is told so.
-    func lost(_ error: VirtualMachineError) {
+    /// Nothing more can be heard, as the connection is lost: whoever waits is told so.
+    func lost(uri: String) {
+        let error = VirtualMachineError(
+            .unreachable,
+            machine: name,
+            detail: "the connection to libvirt at \(uri) was lost while its end was waited for",
+            remedy: "it may run on: find it again when libvirt's service is back"
+        )
         let waiters: [CheckedContinuation<Outcome, Never>] = state.withLock { state in
             defer { state.waiters = [:] }
             return Array(state.waiters.values)
@@ -172,15 +178,6 @@ final class DomainWatches: Sendable {
 
     /// The connection was lost, and events with it.
     func lost(uri: String) {
-        for (uuid, entry) in entries.withLock({ $0 }) {
-            entry.watch?.lost(
-                VirtualMachineError(
-                    .unreachable,
-                    machine: uuid,
-                    detail: "the connection to libvirt at \(uri) was lost while the machine was waited for",
-                    remedy: "the machine itself may run on: find it again when libvirt's service is back"
-                )
-            )
-        }
+        for entry in entries.withLock({ Array($0.values) }) { entry.watch?.lost(uri: uri) }
     }
 }

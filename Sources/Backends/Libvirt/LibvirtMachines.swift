@@ -7,7 +7,9 @@ internal import CLibvirt
 /// Virtual machines as transient domains of libvirt's QEMU driver, on this machine or another.
 public struct LibvirtMachines: VirtualMachines {
     public let backendName = LibvirtProvider.name
-    public let capabilities = VirtualMachineCapabilities.ofLibvirt
+
+    /// What it can do where it is connected to: memory is saved to files of this machine.
+    public var capabilities: VirtualMachineCapabilities { .ofLibvirt(isLocal: session.isLocal) }
 
     private let session: HypervisorSession
 
@@ -46,15 +48,7 @@ public struct LibvirtMachines: VirtualMachines {
         }
 
         let note = MachineNote(uuid: uuid, monitorSocket: definition.monitorSocket)
-        do throws(Errno) {
-            try note.write(in: definition.runtimeDirectory)
-        } catch {
-            throw VirtualMachineError(
-                .missingResource,
-                machine: definition.name.description,
-                detail: "can't write to its directory \(definition.runtimeDirectory): \(error)"
-            )
-        }
+        try await claimDirectory(of: definition, with: note)
         let watch = session.watches.watch(uuid, name: definition.name)
         watch.atEnd { [directory = definition.runtimeDirectory] in note.removeAll(in: directory) }
         do throws(VirtualMachineError) {
@@ -63,6 +57,69 @@ public struct LibvirtMachines: VirtualMachines {
             await remove(uuid, watch)
             throw error
         }
+    }
+
+    /// Takes the machine's directory, unless one that runs has it or its name.
+    private func claimDirectory(
+        of definition: VirtualMachineDefinition,
+        with note: MachineNote
+    ) async throws(VirtualMachineError) {
+        let name = definition.name.description
+        let directory = definition.runtimeDirectory
+        let old = MachineNote.read(in: directory)
+        let (isNameTaken, isDirectoryTaken): (Bool, Bool)
+        do throws(LibvirtFailure) {
+            (isNameTaken, isDirectoryTaken) = try await session.call { (connection: virConnectPtr) in
+                (
+                    Self.isActive(virDomainLookupByName(connection, name)),
+                    old.map { Self.isActive(virDomainLookupByUUIDString(connection, $0.uuid)) } ?? false
+                )
+            }
+        } catch {
+            throw error.error(of: name, at: session.uri)
+        }
+        if isNameTaken { throw alreadyRunning(name) }
+        guard !isDirectoryTaken else {
+            throw VirtualMachineError(
+                .invalidDefinition,
+                machine: name,
+                detail: "its runtime directory \(directory) is that of another machine, which runs"
+            )
+        }
+        old?.removeAll(in: directory)
+        if session.isLocal, let socket = definition.monitorSocket, await MachineNote.isTaken(socket) {
+            throw VirtualMachineError(
+                .invalidDefinition,
+                machine: name,
+                detail: "the path of its monitor socket, \(socket), is taken"
+            )
+        }
+        do throws(Errno) {
+            try note.write(in: directory)
+        } catch  where error == .fileExists {
+            throw alreadyRunning(name)
+        } catch {
+            throw VirtualMachineError(
+                .missingResource,
+                machine: name,
+                detail: "can't write to its directory \(directory): \(error)"
+            )
+        }
+    }
+
+    private static func isActive(_ domain: virDomainPtr?) -> Bool {
+        guard let domain else { return false }
+        defer { virDomainFree(domain) }
+        return virDomainIsActive(domain) == 1
+    }
+
+    private func alreadyRunning(_ name: String) -> VirtualMachineError {
+        VirtualMachineError(
+            .alreadyRunning,
+            machine: name,
+            detail: "a domain of that name runs at \(session.uri), or is being started",
+            remedy: "end it, or give this one another name"
+        )
     }
 
     private func start(
@@ -84,7 +141,7 @@ public struct LibvirtMachines: VirtualMachines {
             watch: watch
         )
         if standsAtFirst {
-            if definition.memoryLimit != nil { try await checkMemoryLimit(uuid, definition.name) }
+            if let limit = definition.memoryLimit { try await setMemoryLimit(limit, uuid, definition.name) }
             if let process, definition.nice != 0 {
                 do throws(LibvirtFailure) {
                     try HypervisorProcess.setNice(definition.nice, process: process)
@@ -117,21 +174,13 @@ public struct LibvirtMachines: VirtualMachines {
                     return false
                 }
                 let failure = LibvirtFailure.last()
-                guard let other = virDomainLookupByName(connection, name) else { throw failure }
-                defer { virDomainFree(other) }
-                guard virDomainIsActive(other) == 1 else { throw failure }
+                guard Self.isActive(virDomainLookupByName(connection, name)) else { throw failure }
                 return true
             }
         } catch {
             throw error.error(of: name, at: session.uri, otherwise: .cannotStart)
         }
-        guard isTaken else { return }
-        throw VirtualMachineError(
-            .alreadyRunning,
-            machine: name,
-            detail: "a domain of that name runs at \(session.uri)",
-            remedy: "end it, or give this one another name"
-        )
+        if isTaken { throw alreadyRunning(name) }
     }
 
     /// Removes what a start that failed has left.
@@ -259,32 +308,40 @@ public struct LibvirtMachines: VirtualMachines {
         }
     }
 
-    /// libvirt starts machines without their limit where there are no control groups, and says nothing.
-    private func checkMemoryLimit(_ uuid: String, _ name: VirtualMachineName) async throws(VirtualMachineError) {
+    /// Not by the domain's XML: libvirt ignores it there without control groups, and with them it limits locked memory as
+    /// well, which it may not be allowed to.
+    private func setMemoryLimit(
+        _ limit: MemorySize,
+        _ uuid: String,
+        _ name: VirtualMachineName
+    ) async throws(VirtualMachineError) {
         do throws(LibvirtFailure) {
-            let limit = try await session.call(domain: uuid) { (domain: virDomainPtr) throws(LibvirtFailure) in
-                var limit: UInt64 = 0
-                guard clibvirt_get_memory_limit(domain, &limit) == 0 else { throw .last() }
-                return limit
+            try await session.call(domain: uuid) { (domain: virDomainPtr) throws(LibvirtFailure) in
+                guard clibvirt_set_memory_limit(domain, UInt64(limit.kibibytes)) == 0 else { throw .last() }
             }
-            if limit > 0 { return }
-        } catch  where error.isAboutState {
-            // There is no such control group.
+        } catch  where error.isAboutState && !error.isAboutNothing {
+            throw VirtualMachineError(
+                .unsupported,
+                machine: name.description,
+                detail: "its memory can't be limited: \(error)",
+                remedy: "mount the control groups of memory, or start it without a limit"
+            )
         } catch {
             throw error.error(of: name.description, at: session.uri)
         }
-        throw .unsupported("a limit of memory without control groups", name, backend: backendName)
     }
 }
 
 extension VirtualMachineCapabilities {
-    static let ofLibvirt = VirtualMachineCapabilities(
-        boards: [.q35, .pc],
-        memorySnapshots: true,
-        memoryLimit: true,
-        deviceOptions: true,
-        remote: true
-    )
+    static func ofLibvirt(isLocal: Bool) -> Self {
+        VirtualMachineCapabilities(
+            boards: [.q35, .pc],
+            memorySnapshots: isLocal,
+            memoryLimit: true,
+            deviceOptions: true,
+            remote: !isLocal
+        )
+    }
 }
 
 /// Makes ``LibvirtMachines``.
@@ -296,7 +353,14 @@ public struct LibvirtProvider: VirtualMachineProvider {
         interface: .virtualMachines,
         summary: "virtual machines as domains of libvirt \(LibvirtVersion.text)"
     )
-    public let capabilities = VirtualMachineCapabilities.ofLibvirt
+    /// What one can do on some machine or other.
+    public let capabilities = VirtualMachineCapabilities(
+        boards: [.q35, .pc],
+        memorySnapshots: true,
+        memoryLimit: true,
+        deviceOptions: true,
+        remote: true
+    )
 
     /// Creates the provider.
     public init() {}

@@ -20,18 +20,42 @@ struct MachineNote: Hashable {
         return MachineNote(uuid: lines[0], monitorSocket: lines[1].isEmpty ? nil : FilePath(lines[1]))
     }
 
-    /// Writes it. Not with fsync(2): the machine doesn't outlive a power cut either.
+    /// Writes it, unless there is one. Not with fsync(2): the machine doesn't outlive a power cut either.
+    ///
+    /// - Throws: `Errno`, `EEXIST` if there is one.
     func write(in directory: FilePath) throws(Errno) {
         do {
             let file = try FileDescriptor.open(
                 Self.path(in: directory),
                 .writeOnly,
-                options: [.create, .truncate, .noFollow, .closeOnExec],
+                options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: [.ownerReadWrite]
             )
             try file.closeAfter { _ = try file.writeAll("\(uuid)\n\(monitorSocket?.string ?? "")\n".utf8) }
         } catch {
             throw error as? Errno ?? .ioError
+        }
+    }
+
+    /// Whether somebody listens on a socket, or its path is something else's. A socket that nobody listens on is one that
+    /// QEMU replaces.
+    static func isTaken(_ socket: FilePath) async -> Bool {
+        var status = stat()
+        guard lstat(socket.string, &status) == 0 else { return false }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { return true }
+        return await DedicatedThread.run(name: "libvirt-socket") {
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            guard socket.string.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { return true }
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: socket.string.utf8) }
+            let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0 else { return false }
+            defer { close(descriptor) }
+            return withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+                }
+            }
         }
     }
 

@@ -11,5 +11,5 @@ int clibvirt_register_lifecycle(virConnectPtr connection, virConnectDomainEventC
 /// Keeps libvirt from printing every error of this process to standard error; they are returned as well.
 void clibvirt_silence_errors(void);
 
-/// The hard limit of a domain's memory on its host, in KiB; 0 if it has none. 0 on success, -1 on failure.
-int clibvirt_get_memory_limit(virDomainPtr domain, unsigned long long *kibibytes);
+/// Sets the hard limit of a running domain's memory on its host, in KiB. 0 on success, -1 on failure.
+int clibvirt_set_memory_limit(virDomainPtr domain, unsigned long long kibibytes);
