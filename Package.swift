@@ -165,6 +165,12 @@ let package = Package(
             path: "Benchmarks/TFTPServer",
             swiftSettings: swift
         ),
+        .executableTarget(
+            name: "ssh-bench-stream",
+            dependencies: ["BuildOSKit", "SSHRemote"],
+            path: "Benchmarks/SSHStream",
+            swiftSettings: swift
+        ),
 
         .executableTarget(
             name: "libvirt-bench-start",
