@@ -50,13 +50,6 @@ import Testing
             })
         ),
         Case(
-            bug: "closes the descriptor that the caller lent it",
-            check: "a pipe is read to its end, and the caller's end stays open",
-            transport: Bent(afterwards: { input in
-                if case .descriptor(let descriptor) = input { try? descriptor.close() }
-            })
-        ),
-        Case(
             bug: "passes lines on when a chunk ends, not when a line does",
             check: "lines come one by one, the last one without a newline too",
             transport: Bent(output: { output in
@@ -93,7 +86,6 @@ private struct Bent: Transport {
     var command: @Sendable (Command) -> Command = { $0 }
     var output: @Sendable (CommandOutput) -> CommandOutput = { $0 }
     var result: @Sendable (CommandResult) -> CommandResult = { $0 }
-    var afterwards: @Sendable (CommandInput) -> Void = { _ in }
     var leavesRunning = false
     var uploadsInPlace = false
     private let left = LeftRunning()
@@ -102,14 +94,12 @@ private struct Bent: Transport {
         command: @escaping @Sendable (Command) -> Command = { $0 },
         output: @escaping @Sendable (CommandOutput) -> CommandOutput = { $0 },
         result: @escaping @Sendable (CommandResult) -> CommandResult = { $0 },
-        afterwards: @escaping @Sendable (CommandInput) -> Void = { _ in },
         leavesRunning: Bool = false,
         uploadsInPlace: Bool = false
     ) {
         self.command = command
         self.output = output
         self.result = result
-        self.afterwards = afterwards
         self.leavesRunning = leavesRunning
         self.uploadsInPlace = uploadsInPlace
     }
@@ -135,7 +125,6 @@ private struct Bent: Transport {
             error: error,
             timeLimit: timeLimit
         )
-        afterwards(input)
         return result(plain)
     }
 

@@ -65,7 +65,7 @@ final class ConnectionLoop {
             for work in works where try step(work, on: session) { didWork = true }
             session.buffers.flush()
             removeFinished()
-            if didWork { continue }
+            if session.buffers.takeHasGiven() || didWork { continue }
             if works.isEmpty, mail.isEmpty {
                 if try isToEnd(session) { return }
                 if session.buffers.hasUnread {

@@ -20,6 +20,7 @@ final class SocketBuffers {
     private var sent = 0
     private var incoming: [UInt8]
     private var unread: Range<Int> = 0..<0
+    private var hasGiven = false
 
     private static let enough = 1 << 20
     private static let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
@@ -79,6 +80,7 @@ final class SocketBuffers {
             bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: incoming[unread.prefix(count)]))
         }
         unread.removeFirst(count)
+        hasGiven = true
         return count
     }
 
@@ -97,6 +99,13 @@ final class SocketBuffers {
         } else if errno != EAGAIN {
             fail()
         }
+    }
+
+    /// Whether the library took any bytes since this was last asked: on behalf of one channel, it may have put away
+    /// what another one waits for.
+    func takeHasGiven() -> Bool {
+        defer { hasGiven = false }
+        return hasGiven
     }
 
     /// Whether bytes have come that no channel has asked for yet.

@@ -127,6 +127,31 @@ import Testing
         }
     }
 
+    @Test("what one stream's turn brings for another is not forgotten") func noStall() async throws {
+        try await withSSH { host, server in
+            // Nothing else may wake the connection.
+            let text = "ServerAliveInterval 0\n"
+            try FileTree.write(Array(text.utf8), to: server.directory.appending("ssh_config"))
+        } _: { transport, _ in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for size in [90_000_000, 90_000_001] {
+                    group.addTask {
+                        let script = "head -c \(size) /dev/zero; head -c 90000 /dev/zero >&2; cat >/dev/null"
+                        let result = try await transport.run(
+                            Command("sh", ["-c", script]),
+                            input: .bytes([UInt8](repeating: 0, count: 9_000_000)),
+                            output: .collected(limit: size),
+                            error: .collected(limit: 90_000),
+                            timeLimit: .seconds(120)
+                        )
+                        #expect(result.output.count == size && result.error.count == 90_000)
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
     @Test("keys are exchanged anew in the middle of streams both ways") func rekeying() async throws {
         try await withSSH(configuration: ["RekeyLimit 1M"]) { transport, _ in
             let bytes = [UInt8](repeating: 7, count: 12_000_000)
