@@ -36,8 +36,8 @@ public struct ConformanceEnvironment: Sendable {
     public var volumes: [FilePath]
     /// Runs programs on this machine that checks need, such as openssl(1).
     public var localTransport: (any Transport)?
-    /// A host to log in to without being asked. It must have the programs of `coreutils`, `bash` and `procps`; nothing but
-    /// what is under its `/tmp` is changed.
+    /// A host to log in to without being asked. It must have the programs of `coreutils`, `bash` and `procps`, and
+    /// `python3` where ports are forwarded; nothing but what is under its `/tmp` is changed.
     public var remoteHost: RemoteHost?
     /// A guest for virtual machines.
     public var guest: Guest?

@@ -114,6 +114,7 @@ final class CommandChannel: ChannelWork {
         if stop == nil, let limit, let timeLimit = job.timeLimit, .now >= limit, !isAnswered {
             end(TransportError(.timedOut(timeLimit), command: job.command))
         }
+        if let stop, .now >= stop.patience { answer(.failure(stop.error)) }
         switch phase {
         case .waiting:
             if let stop {
@@ -161,8 +162,8 @@ final class CommandChannel: ChannelWork {
     }
 
     private func run(_ channel: Channel) throws(ConnectionLoss) -> Bool {
-        if let stop, .now >= stop.patience {
-            give(back: channel, .failure(stop.error))
+        if isAnswered {
+            phase = .freeing(channel)
             return true
         }
         let didWork = try streams.step(channel)

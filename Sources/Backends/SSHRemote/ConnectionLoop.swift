@@ -10,11 +10,15 @@ final class ConnectionLoop {
     /// When a message was last sent that keeps the connection alive.
     private var lastKeepAlive = ContinuousClock.now
     private var idleSince = ContinuousClock.now
+    /// When closing ends, whatever the host does.
+    private var closesAt: ContinuousClock.Instant?
     /// When a session may be opened after the host refused one.
     private var opensNext = ContinuousClock.now
 
     /// The id of what runs for the connection's own sake.
     private static let ownID: UInt64 = 0
+    /// How long closing waits for a host that must end commands, and may be dead.
+    private static let closingPatience: Duration = .seconds(12)
     /// sshd may still count a session that has just ended, as it clears up after it has read what else came.
     private static let sessionGrace: Duration = .seconds(2)
     /// How long a connection that nobody uses is kept.
@@ -34,6 +38,7 @@ final class ConnectionLoop {
                 try serve(session)
                 session.disconnect()
                 connection.end(closed)
+                for work in works { work.fail(closed) }
             } catch {
                 let error = TransportError(
                     .connectionLost,
@@ -58,7 +63,9 @@ final class ConnectionLoop {
             let mail = connection.takeMail()
             take(mail)
             if mail.isClosing {
-                if works.isEmpty { return }
+                let end = closesAt ?? .now + Self.closingPatience
+                closesAt = end
+                if works.isEmpty || .now >= end { return }
                 for work in works where work.id != Self.ownID { work.cancel() }
             }
             var didWork = false
@@ -184,6 +191,7 @@ final class ConnectionLoop {
     private func nextDeadline(_ session: Session) -> ContinuousClock.Instant {
         guard !works.isEmpty else { return idleSince + Self.idleLimit }
         var deadlines = works.compactMap(\.deadline)
+        if let closesAt { deadlines.append(closesAt) }
         if .now < opensNext { deadlines.append(opensNext) }
         if let interval = connection.settings.keepAliveInterval {
             deadlines.append(max(session.buffers.lastReceived, lastKeepAlive) + interval)
