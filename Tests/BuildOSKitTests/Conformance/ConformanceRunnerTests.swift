@@ -24,9 +24,11 @@ import Testing
             ConformanceCheck("isn't offered") { throw ConformanceSkip(notOffered: "posts") },
         ])
         let observed = Mutex<[String]>([])
-        let report = try await ConformanceRunner().run(suite, of: backend) { result in
-            observed.withLock { $0.append(result.check) }
-        }
+        let report = try await ConformanceRunner().run(
+            suite,
+            of: backend,
+            observe: { result in observed.withLock { $0.append(result.check) } }
+        )
         #expect(observed.withLock { $0 } == suite.checks.map(\.name))
         #expect(
             report.results.map(\.outcome) == [
