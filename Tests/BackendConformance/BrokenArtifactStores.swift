@@ -98,7 +98,6 @@ extension BrokenArtifactStore.Fault {
         ("the limit of an upload is passed over", uploads { $0.maximumBytes = .max }, "more than the limit is error 3"),
         ("any name may be written", uploads { $0.names = nil }, "names that may not be written"),
         ("a file is replaced that must not be", uploads { $0.mayReplace = true }, "is error 6"),
-        ("the rate is passed over", serving { $0.bytesPerSecond = nil }, "more bytes per second"),
         ("any name may be read", serving { $0.readableNames = nil }, "only the names that may be read"),
         ("withheld requests are answered", serving { $0.withheldNames = [] }, "a withheld request"),
         (
