@@ -26,16 +26,28 @@ import Testing
     private func withEnvironment(for module: String, _ body: ([String]) async throws -> Void) async throws {
         let inventory = LoadedModules.inventory
         let backends = inventory.modules.first { "lib\($0.name).so" == module }?.backends ?? []
-        let transports = inventory.registry.providers.filter { backends.contains($0.identity) }
-            .compactMap { $0 as? any TransportProvider }
-        guard transports.contains(where: \.capabilities.remote) else { return try await body([]) }
-        guard Requirements.isMet(geteuid() == 0, "sshd for tests needs root") else { return }
-        try await withSSHServer(by: LocalTransport()) { server in
-            try await body([
-                "--host", "127.0.0.1:\(server.port)", "--identity", server.clientKey.string,
-                "--known-hosts", server.knownHosts.string,
-                "--ssh-config", server.directory.appending("ssh_config").string,
-            ])
+        let providers = inventory.registry.providers.filter { backends.contains($0.identity) }
+        if providers.contains(where: { ($0 as? any TransportProvider)?.capabilities.remote == true }) {
+            guard Requirements.isMet(geteuid() == 0, "sshd for tests needs root") else { return }
+            try await withSSHServer(by: LocalTransport()) { server in
+                try await body([
+                    "--host", "127.0.0.1:\(server.port)", "--identity", server.clientKey.string,
+                    "--known-hosts", server.knownHosts.string,
+                    "--ssh-config", server.directory.appending("ssh_config").string,
+                ])
+            }
+        } else if providers.contains(where: { $0 is any VirtualMachineProvider }) {
+            guard await TestGuest.isMade() else { return }
+            var options = ["--guest", TestGuest.directory.string]
+            // The whole suite runs on the loaded module elsewhere: these see that the command has what it needs.
+            options += ["--check", "switches itself off", "--check", "heeds the power button"]
+            if providers.contains(where: { $0.identity.name == "libvirt" }) {
+                guard Requirements.isMet(geteuid() == 0, "libvirtd for tests needs root") else { return }
+                options += ["--hypervisor", try await PrivateLibvirtd.shared(by: LocalTransport()).uri]
+            }
+            try await body(options)
+        } else {
+            try await body([])
         }
     }
 
