@@ -19,32 +19,40 @@ extension TransportSuite: ConformanceSuite {
 extension ConformanceRunner {
     /// Runs the suite of a backend's interface on what the backend makes.
     ///
-    /// - Returns: a report; one without results, with the reason, if the backend can't work on this machine, its provider
-    ///   makes nothing, or the environment hasn't what the suite needs.
+    /// - Returns: a report; one without results, with the reason, if the backend can't work on this machine, or the
+    ///   environment hasn't what the suite needs. A provider that misses nothing and makes nothing has failed.
     /// - Throws: `CancellationError` if the task is cancelled.
     public func run(
         _ provider: any BackendProvider,
         in environment: ConformanceEnvironment,
-        where isWanted: @Sendable (ConformanceCheck) -> Bool = { _ in true },
-        observe: @Sendable (ConformanceResult) -> Void = { _ in }
+        observe: @Sendable (ConformanceResult) -> Void = { _ in },
+        where isWanted: @Sendable (ConformanceCheck) -> Bool = { _ in true }
     ) async throws -> ConformanceReport {
-        func skipped(_ reason: String) -> ConformanceReport {
-            ConformanceReport(backend: provider.identity, skip: ConformanceSkip(reason))
-        }
+        var report = ConformanceReport(backend: provider.identity)
         // A hypervisor elsewhere needs nothing of this machine.
         let isElsewhere = provider.identity.interface == .virtualMachines && environment.hypervisor != nil
         let findings = isElsewhere ? [] : await provider.preflight()
         guard findings.isEmpty else {
-            return skipped(findings.map { "\($0.problem) (\($0.remedy))" }.joined(separator: "; "))
+            report.skip = ConformanceSkip(findings.map { "\($0.problem) (\($0.remedy))" }.joined(separator: "; "))
+            return report
         }
+        let suite: any ConformanceSuite
         do {
-            let suite = try await environment.suite(for: provider)
-            return try await run(suite, of: provider.identity, where: isWanted, observe: observe)
-        } catch let error as CancellationError {
-            throw error
+            suite = try await environment.suite(for: provider)
+        } catch let skip as ConformanceSkip {
+            report.skip = skip
+            return report
         } catch {
-            return skipped("\(error)")
+            let result = ConformanceResult(
+                check: "a backend that misses nothing on this machine can be made",
+                outcome: .failed(found: "\(error)"),
+                duration: .zero
+            )
+            report.results = [result]
+            observe(result)
+            return report
         }
+        return try await run(suite, of: provider.identity, observe: observe, where: isWanted)
     }
 }
 

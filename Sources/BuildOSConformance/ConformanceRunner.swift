@@ -29,14 +29,14 @@ public struct ConformanceRunner: Sendable {
     ///
     /// - Parameters:
     ///   - backend: whose implementation it is, for the report.
-    ///   - isWanted: whether a check is run; one that isn't is not in the report either.
     ///   - observe: called with every result as it comes.
+    ///   - isWanted: whether a check is run; one that isn't is not in the report either.
     /// - Throws: `CancellationError` if the task is cancelled; the check that ran then was cancelled too.
     public func run(
         _ suite: any ConformanceSuite,
         of backend: BackendIdentity,
-        where isWanted: @Sendable (ConformanceCheck) -> Bool = { _ in true },
-        observe: @Sendable (ConformanceResult) -> Void = { _ in }
+        observe: @Sendable (ConformanceResult) -> Void = { _ in },
+        where isWanted: @Sendable (ConformanceCheck) -> Bool = { _ in true }
     ) async throws -> ConformanceReport {
         var report = ConformanceReport(backend: backend)
         for check in suite.checks where isWanted(check) {

@@ -131,7 +131,12 @@ struct ConformanceCommand: AsyncParsableCommand {
         var reports: [ConformanceReport] = []
         for provider in providers {
             listing.begin(provider.identity)
-            let report = try await runner.run(provider, in: environment, where: isWanted) { listing.show($0) }
+            let report = try await runner.run(
+                provider,
+                in: environment,
+                observe: { listing.show($0) },
+                where: isWanted
+            )
             listing.conclude(report)
             reports.append(report)
         }
@@ -147,9 +152,14 @@ struct ConformanceCommand: AsyncParsableCommand {
         var environment = givenEnvironment
         environment.localTransport = localTransport(besides: inventory)
         let given = environment
-        let storages = try providers.compactMap { try ($0 as? any MachineStorageProvider)?.makeStorage() }
         var isHomeless = false
-        for storage in storages where try await given.volume(for: storage) == nil { isHomeless = true }
+        for case let provider as any MachineStorageProvider in providers {
+            do {
+                if try await given.volume(for: provider.makeStorage()) == nil { isHomeless = true }
+            } catch {
+                // It goes wrong again, and is told, when the suite is made.
+            }
+        }
         guard isHomeless, geteuid() == 0, let transport = given.localTransport else { return try await body(given) }
         return try await withScratchBtrfs(in: given.scratch, by: transport) { volume in
             var environment = given

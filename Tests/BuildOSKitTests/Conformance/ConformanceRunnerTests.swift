@@ -89,4 +89,26 @@ import Testing
         run.cancel()
         await #expect(throws: CancellationError.self) { try await run.value }
     }
+
+    /// A fake: a provider whose preflight and making say what a test wants.
+    private struct Provider: FetcherProvider {
+        let identity = BackendIdentity(name: "fake", interface: .fetcher, summary: "")
+        let capabilities = FetcherCapabilities(schemes: [], digests: [], conditional: false)
+        var findings: [PreflightFinding] = []
+        func preflight() async -> [PreflightFinding] { findings }
+        func makeFetcher(_ options: FetcherOptions) throws -> any Fetcher {
+            throw UnsupportedOperation("fetch", backend: "fake")
+        }
+    }
+
+    @Test("a backend that isn't ready is passed over, with what it misses; one that is, and makes nothing, fails")
+    func making() async throws {
+        let finding = PreflightFinding(problem: "no library", remedy: "install it")
+        let lame = try await ConformanceRunner().run(Provider(findings: [finding]), in: ConformanceEnvironment())
+        #expect(lame.skip == ConformanceSkip("no library (install it)"))
+        #expect(lame.results.isEmpty)
+        let broken = try await ConformanceRunner().run(Provider(), in: ConformanceEnvironment())
+        #expect(broken.skip == nil)
+        #expect(broken.failures.map(\.outcome) == [.failed(found: "\(UnsupportedOperation("fetch", backend: "fake"))")])
+    }
 }
