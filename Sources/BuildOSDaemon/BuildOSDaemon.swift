@@ -5,7 +5,7 @@ public struct BuildOSDaemon: AsyncParsableCommand {
     public static let configuration = CommandConfiguration(
         commandName: "buildosd",
         abstract: "The programs of a build host.",
-        subcommands: [InitCommand.self, MonitorCommand.self, PrivilegedCommand.self]
+        subcommands: [AgentCommand.self, InitCommand.self, MonitorCommand.self, PrivilegedCommand.self]
     )
 
     public init() {}

@@ -35,8 +35,7 @@ struct MachineStart {
             name: definition.name,
             monitorSocket: definition.monitorSocket,
             cgroup: group?.path,
-            endsOnReset: definition.endsOnReset,
-            firmwareResets: definition.board != .microvm
+            endsOnReset: definition.endsOnReset
         )
         let session: MachineSession
         do throws(VirtualMachineError) {

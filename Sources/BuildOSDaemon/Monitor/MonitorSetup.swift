@@ -91,7 +91,7 @@ struct MonitorSetup {
         reports = HostReport.read(from: at(HostReport.directory)).map { Trouble($0) }
     }
 
-    private static var hostName: String {
+    static var hostName: String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
         return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)

@@ -77,6 +77,14 @@ public struct ImageTool: Sendable, Hashable {
         ImageTool("sha256sum", package: "coreutils"),
     ]
 
+    /// What ``MachineImageBuilder`` runs.
+    public static let forMachines = [
+        ImageTool("mmdebstrap", package: "mmdebstrap"),
+        ImageTool("mkfs.ext4", package: "e2fsprogs"),
+        ImageTool("/bin/busybox", package: "busybox-static"),
+        ImageTool("chroot", package: "coreutils"),
+    ]
+
     /// What ``ImageBooter`` runs and reads.
     ///
     /// - Parameters:

@@ -46,18 +46,16 @@ public struct ImageBuilder: Sendable {
         case finished(String, bytes: Int64?)
     }
 
-    let transport: any Transport
+    let steps: ImageSteps
     let options: Options
-    let report: @Sendable (Event) -> Void
 
     /// The Debian release of the image: the one whose libraries the programs were built with.
     static let suite = "bookworm"
 
     /// Creates a builder.
     public init(transport: any Transport, options: Options, report: @escaping @Sendable (Event) -> Void) {
-        self.transport = transport
+        steps = ImageSteps(transport: transport, report: report)
         self.options = options
-        self.report = report
     }
 
     /// Makes the image.
@@ -82,39 +80,40 @@ public struct ImageBuilder: Sendable {
 
     private func build(_ recipe: ImageRecipe) async throws -> ImageIdentity {
         let made = ImageFiles(in: work)
-        try await step("Debian packages") {
-            try await run(ImageCommands.mmdebstrap(recipe, options: options, root: root), notes: true)
+        try await steps.step("Debian packages") {
+            let command = ImageCommands.mmdebstrap(
+                recipe,
+                kernel: options.kernel,
+                mirror: options.mirror,
+                epoch: options.epoch,
+                root: root
+            )
+            try await steps.run(command, notes: true)
             return nil
         }
-        try await step("programs of Build OS") {
+        try await steps.step("programs of Build OS") {
             try await addPrograms()
             return nil
         }
-        try await step("set-up of the root file system") {
+        try await steps.step("set-up of the root file system") {
             try await finish()
             return nil
         }
-        try await step("kernel") {
+        try await steps.step("kernel") {
             try await takeKernel(to: made.kernel)
-            return try size(of: made.kernel)
+            return try FileTree.size(of: made.kernel)
         }
         let rootImage = work.appending("rootfs.img")
-        try await step("root file system image") {
-            try await run(ImageCommands.squashfs(root, to: rootImage, epoch: options.epoch))
-            return try size(of: rootImage)
+        try await steps.step("root file system image") {
+            try await steps.run(ImageCommands.squashfs(root, to: rootImage, epoch: options.epoch))
+            return try FileTree.size(of: rootImage)
         }
-        report(.began("initramfs"))
+        steps.report(.began("initramfs"))
         let identity = try await makeInitrd(recipe, rootImage: rootImage, made: made)
-        report(.finished("initramfs", bytes: try size(of: made.initrd)))
+        steps.report(.finished("initramfs", bytes: try FileTree.size(of: made.initrd)))
         try FileTree.write(identity.text, to: made.buildID)
         try publish(made)
         return identity
-    }
-
-    private func step(_ name: String, _ body: () async throws -> Int64?) async throws {
-        try Task.checkCancellation()
-        report(.began(name))
-        report(.finished(name, bytes: try await body()))
     }
 
     // MARK: Steps
@@ -128,23 +127,23 @@ public struct ImageBuilder: Sendable {
         // Copied aside first, because their modes depend on the umask under which they were installed.
         let overlay = work.appending("overlay")
         let own = overlay.appending("usr/lib/buildos")
-        try await run(ImageCommands.copy(recipeDirectory.appending("overlay"), to: overlay))
+        try await steps.run(ImageCommands.copy(recipeDirectory.appending("overlay"), to: overlay))
         try FileTree.makeDirectory(overlay.appending("usr/bin"))
-        try await run(ImageCommands.copy(libraries, to: own))
+        try await steps.run(ImageCommands.copy(libraries, to: own))
         for program in programs {
             let name = program.lastComponent?.string ?? ""
-            try await run(ImageCommands.copy(program, to: overlay.appending("usr/bin").appending(name)))
+            try await steps.run(ImageCommands.copy(program, to: overlay.appending("usr/bin").appending(name)))
         }
-        try await run(Command("chmod", ["--recursive", "u=rwX,go=rX", overlay.string]))
-        try await run(ImageCommands.copy(overlay, to: root))
+        try await steps.run(Command("chmod", ["--recursive", "u=rwX,go=rX", overlay.string]))
+        try await steps.run(ImageCommands.copy(overlay, to: root))
         try FileTree.remove(overlay)
-        try await run(ImageCommands.strip(in: root, programs: programs.compactMap { $0.lastComponent?.string }))
+        try await steps.run(ImageCommands.strip(in: root, programs: programs.compactMap { $0.lastComponent?.string }))
     }
 
     private func finish() async throws {
         let script = root.appending("finish")
-        try await run(Command("cp", [recipeDirectory.appending("finish").string, script.string]))
-        try await run(ImageCommands.finish(root, epoch: options.epoch))
+        try await steps.run(Command("cp", [recipeDirectory.appending("finish").string, script.string]))
+        try await steps.run(ImageCommands.finish(root, epoch: options.epoch))
         try FileTree.remove(script)
     }
 
@@ -154,7 +153,7 @@ public struct ImageBuilder: Sendable {
         guard let kernel = kernels.first, kernels.count == 1 else {
             throw ImageBuildError(.kernelCount(kernels.count, directory: boot))
         }
-        try await run(Command("cp", [boot.appending(kernel).string, target.string]))
+        try await steps.run(Command("cp", [boot.appending(kernel).string, target.string]))
         for name in try FileTree.names(in: boot) { try FileTree.remove(boot.appending(name)) }
     }
 
@@ -175,7 +174,7 @@ public struct ImageBuilder: Sendable {
         )
 
         let stage1 = work.appending("stage1.cpio")
-        try write(members, to: stage1)
+        try CPIOArchive.write(members, to: stage1)
         let kernelDigest = try await digest(of: made.kernel)
         let identity = ImageIdentity.text(
             kernelDigest: kernelDigest,
@@ -183,7 +182,7 @@ public struct ImageBuilder: Sendable {
             initramfsDigest: try await digest(of: stage1)
         )
         let buildID = try await digest(ofText: identity)
-        try write(members + Stage1.payload(rootImage: rootImage, buildID: buildID), to: made.initrd)
+        try CPIOArchive.write(members + Stage1.payload(rootImage: rootImage, buildID: buildID), to: made.initrd)
         return ImageIdentity(
             buildID: buildID,
             kernelDigest: kernelDigest,

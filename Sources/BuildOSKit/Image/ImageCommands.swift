@@ -1,7 +1,13 @@
 /// The commands that make an image, as values.
 enum ImageCommands {
     /// The root file system from packages (mmdebstrap(1)). The directory it makes is the caller's to remove.
-    static func mmdebstrap(_ recipe: ImageRecipe, options: ImageBuilder.Options, root: FilePath) -> Command {
+    static func mmdebstrap(
+        _ recipe: ImageRecipe,
+        kernel: KernelFlavour,
+        mirror: String?,
+        epoch: Int64,
+        root: FilePath
+    ) -> Command {
         var arguments = [
             "--mode=root", "--variant=essential", "--format=directory",
             // Without the merge at the start, a package that converts the tree would bring perl along.
@@ -9,10 +15,10 @@ enum ImageCommands {
             "--aptopt=Apt::Install-Recommends \"false\"",
         ]
         arguments += recipe.filters.map { "--dpkgopt=\($0.option)" }
-        arguments.append("--include=\((recipe.packages + [options.kernel.package]).joined(separator: ","))")
+        arguments.append("--include=\((recipe.packages + [kernel.package]).joined(separator: ","))")
         arguments += [ImageBuilder.suite, root.string]
-        if let mirror = options.mirror { arguments.append(mirror) }
-        return Command("mmdebstrap", arguments, environment: environment(options.epoch))
+        if let mirror { arguments.append(mirror) }
+        return Command("mmdebstrap", arguments, environment: environment(epoch))
     }
 
     /// Copies a file or a tree under a new name or into one that is there: modes and links as they are, owner root.

@@ -42,12 +42,13 @@ public struct ImageRecipe: Sendable, Hashable {
         self.stage1Modules = Self.entries(modules)
     }
 
-    /// Reads the recipe from the directory that `make` stages as `share/buildos/os`.
+    /// Reads the recipe from the directory that `make` stages as `share/buildos/os`, or the one for build machines in it.
     ///
+    /// - Parameter packages: more packages.
     /// - Throws: ``FileError``, ``ImageBuildError``
-    public init(directory: FilePath) throws {
+    public init(directory: FilePath, adding packages: [String] = []) throws {
         try self.init(
-            packages: FileTree.readText(directory.appending("packages")),
+            packages: FileTree.readText(directory.appending("packages")) + "\n" + packages.joined(separator: "\n"),
             exclude: FileTree.readText(directory.appending("exclude")),
             modules: FileTree.readText(directory.appending("initramfs/modules"))
         )

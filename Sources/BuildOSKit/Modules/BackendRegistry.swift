@@ -34,6 +34,18 @@ public struct BackendRegistry: Sendable {
         try find(.machineStorage, name, as: (any MachineStorageProvider).self)
     }
 
+    /// The machine storage for a directory: by the first backend to whose kind of volume it belongs.
+    ///
+    /// - Throws: ``MachineStorageError`` if there is none; ``BackendRegistryError`` if there is no backend at all.
+    public func machineStorage(holding directory: FilePath) async throws -> any MachineStorage {
+        _ = try machineStorage()
+        for provider in providers.compactMap({ $0 as? any MachineStorageProvider }) {
+            let storage = try provider.makeStorage()
+            if let isVolume = try? await storage.isVolume(directory), isVolume { return storage }
+        }
+        throw MachineStorageError(.notAVolume, path: directory, cause: "no storage backend can keep machines there")
+    }
+
     /// The virtual machine backend of that name, or the first one.
     public func virtualMachines(named name: String? = nil) throws(BackendRegistryError) -> any VirtualMachineProvider {
         try find(.virtualMachines, name, as: (any VirtualMachineProvider).self)

@@ -44,14 +44,13 @@ import Testing
     @Test("BOOT-1: the packages, the filters, the kernel and the mirror reach mmdebstrap as arguments")
     func mmdebstrap() throws {
         let recipe = try ImageRecipe(packages: "systemd\ng++", exclude: "/usr/share/man/*", modules: "")
-        let options = ImageBuilder.Options(
-            output: "/out",
+        let command = ImageCommands.mmdebstrap(
+            recipe,
             kernel: .cloud,
             mirror: "http://mirror.example/debian",
-            prefix: "/usr",
-            epoch: 5
+            epoch: 5,
+            root: "/out/root"
         )
-        let command = ImageCommands.mmdebstrap(recipe, options: options, root: "/out/root")
         #expect(command.arguments.contains("--include=systemd,g++,linux-image-cloud-amd64"))
         #expect(command.arguments.contains("--dpkgopt=path-exclude=/usr/share/man/*"))
         #expect(command.arguments.suffix(3) == ["bookworm", "/out/root", "http://mirror.example/debian"])

@@ -9,7 +9,10 @@ public struct GuestNumber: Sendable, Hashable {
 
     /// Creates a number; `nil` if the toolchain's number or the instance is out of range.
     public init?(_ toolchain: ToolchainName, number: Int, instance: Int) {
-        guard (1...9).contains(number), (1...99).contains(instance) else { return nil }
+        guard (1...9).contains(number), (1...99).contains(instance),
+            let machine = VirtualMachineName("\(toolchain)-\(instance)")
+        else { return nil }
+        virtualMachine = machine
         self.toolchain = toolchain
         toolchainNumber = number
         self.instance = instance
@@ -30,7 +33,7 @@ public struct GuestNumber: Sendable, Hashable {
     /// `<toolchain>-<instance>`, by which an operator names the instance.
     public var name: String { "\(toolchain)-\(instance)" }
     /// The name under which the hypervisor knows the guest.
-    public var virtualMachine: VirtualMachineName? { VirtualMachineName(name) }
+    public let virtualMachine: VirtualMachineName
     /// What the suffixes of this instance's temporary snapshots begin with: by it, an instance finds its own again.
     public var snapshotPrefix: String { "\(instance)_" }
 }

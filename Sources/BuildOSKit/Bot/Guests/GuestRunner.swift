@@ -28,10 +28,8 @@ public struct GuestRunner: Sendable {
     ///
     /// - Throws: ``VirtualMachineError`` if the hypervisor can't be asked.
     public func cleanUp(_ number: GuestNumber, bridge: String, runtimeDirectory: FilePath) async throws {
-        if let name = number.virtualMachine,
-            let machine = try await machines.find(name, runtimeDirectory: runtimeDirectory)
-        {
-            logger.notice("guest \(name): it was left by an agent that ended; it is killed")
+        if let machine = try await machines.find(number.virtualMachine, runtimeDirectory: runtimeDirectory) {
+            logger.notice("guest \(number.name): it was left by an agent that ended; it is killed")
             try await machine.kill()
         }
         await network(number, bridge).tearDown()

@@ -1,0 +1,99 @@
+import BuildOSKit
+import Glibc
+
+/// Puts an agent together from its host's configuration and the backends there are.
+struct AgentSetup {
+    let root: FilePath
+    let registry: BackendRegistry
+    let logger: Logger
+
+    func agent(
+        toolchain name: ToolchainName,
+        instance: Int,
+        version: String,
+        id: String,
+        virtualMachines: String?,
+        hold: Duration?
+    ) async throws -> BuildAgent {
+        let line = root.pushing(FilePath(root: nil, HostConfiguration.commandLineFile.components))
+        let configuration = HostConfiguration.parse(commandLine: try FileTree.read(line)).configuration
+        guard let toolchain = configuration.toolchain(name),
+            let number = GuestNumber(name, number: toolchain.number, instance: instance),
+            instance <= toolchain.instances
+        else {
+            throw MonitorSetupError(
+                subject: "agent \(name)-\(instance)",
+                cause: "the kernel command line has no such instance",
+                remedy: "see 'buildosctl config check'"
+            )
+        }
+        let detected = try MachineResources.detect()
+        let sharing = ResourcePlan.make(for: configuration, on: detected)
+        guard let plan = sharing.plan else {
+            throw sharing.problems.first
+                ?? ResourceProblem(
+                    subject: "resources",
+                    cause: "there is no instance to share them out to",
+                    remedy: nil
+                )
+        }
+        var settings = AgentSettings(
+            number: number,
+            host: MonitorSetup.hostName,
+            toolchainVersion: version,
+            toolchainID: id,
+            bridge: toolchain.bridge,
+            resources: GuestResources(
+                cpus: plan.cpusPerSlice,
+                memory: plan.buildRAM,
+                affinity: plan.affinity,
+                nice: toolchain.nice
+            ),
+            hostCPUs: detected.cpus,
+            controllers: toolchain.controllers,
+            controllerTrust: toolchain.controllerTrust,
+            paths: AgentPaths(number, root: root)
+        )
+        settings.bootstrapLimits.hold = hold
+        settings.buildLimits.hold = hold
+        let transport = try registry.makeTransport(to: .thisMachine)
+        return try BuildAgent(
+            settings,
+            ports: try await ports(settings, transport, virtualMachines),
+            key: await key(transport),
+            user: geteuid() == 0 ? nil : "build",
+            logger: logger
+        )
+    }
+
+    private func ports(
+        _ settings: AgentSettings,
+        _ transport: any Transport,
+        _ virtualMachines: String?
+    ) async throws -> AgentPorts {
+        let volume = try? settings.paths.machines.volumes().first
+        return AgentPorts(
+            transport: transport,
+            fetcher: try registry.fetcher().makeFetcher(),
+            store: try registry.artifactStore(named: "tftp").makeStore(
+                root: settings.paths.runtime.appending("served")
+            ),
+            storage: try await registry.machineStorage(holding: volume ?? settings.paths.machines.root),
+            machines: try registry.virtualMachines(named: virtualMachines).makeVirtualMachines(),
+            mail: SendmailMailer(transport: transport)
+        )
+    }
+
+    /// The host's key, made at the first start of an agent; controllers that authenticate hosts must be told of it.
+    private func key(_ transport: any Transport) async -> AgentKey? {
+        let file = root.pushing(FilePath(root: nil, AgentUnit.authenticationKey.components))
+        do {
+            let key = try await AgentKey.loadOrMake(file, by: transport)
+            logger.info("controllers know this host by the key with the fingerprint \(key.fingerprint)")
+            return key
+        } catch {
+            logger.error("controllers can't be told who this host is: \(error)")
+            return nil
+        }
+    }
+}

@@ -1,0 +1,93 @@
+/// Where an agent keeps what.
+public struct AgentPaths: Sendable, Hashable {
+    /// The volumes of machines.
+    public var machines: MachineLayout
+    /// The directory of published toolchains, each under its name (TOOL-2).
+    public var toolchainFiles: FilePath
+    /// A directory of the instance's own, in RAM: sockets, files that live as long as a request.
+    public var runtime: FilePath
+    /// Locks between instances.
+    public var locks: FilePath
+    /// Where each instance writes its status.
+    public var status: FilePath
+    /// Results that could not be delivered yet; outlives a boot if there is a disk that does.
+    public var spool: FilePath
+    /// The request to take nothing new.
+    public var drain: FilePath
+
+    /// Those of a build host.
+    ///
+    /// - Parameter root: `/` on a host, another directory at a desk.
+    public init(_ number: GuestNumber, root: FilePath = "/") {
+        func at(_ path: String) -> FilePath { root.appending(path) }
+        machines = MachineLayout(root: at("build/machines"))
+        toolchainFiles = at("build/tftp/toolchains")
+        runtime = at("run/buildos/agents/\(number.name)")
+        locks = at("run/buildos/locks")
+        status = at("run/buildos/agents")
+        spool = at("state/bbot/spool")
+        drain = at("run/buildos/drain.json")
+    }
+}
+
+/// What an instance of the agent is and may.
+public struct AgentSettings: Sendable, Hashable {
+    /// Which instance of which toolchain.
+    public var number: GuestNumber
+    /// The host's name, which controllers show.
+    public var host: String
+    /// The toolchain's version.
+    public var toolchainVersion: String
+    /// The toolchain's id: a machine with another in it is bootstrapped again.
+    public var toolchainID: String
+    /// The bridge of the instance's machines.
+    public var bridge: Bridge
+    /// What they get of the host.
+    public var resources: GuestResources
+    /// All CPUs of the host, for tasks of controllers with the priority digit F.
+    public var hostCPUs: Int
+    /// Who is asked for tasks.
+    public var controllers: [Controller]
+    /// The certificates that tasks may ask to trust.
+    public var controllerTrust: [CertificateFingerprint]
+    /// How long a bootstrap may take.
+    public var bootstrapLimits = GuestLimits.bootstrap
+    /// How long a build may take.
+    public var buildLimits = GuestLimits.build
+    /// How often a guest that never asked for anything is started again.
+    public var retries = 2
+    /// The volume of a machine must have this much room for it to be used.
+    public var minimumRoom: Int64 = 1 << 30
+    /// Whether builds go on from a machine's saved memory where the backend can do that.
+    public var startsWarm = true
+    /// Where everything is.
+    public var paths: AgentPaths
+
+    /// Creates settings.
+    public init(
+        number: GuestNumber,
+        host: String,
+        toolchainVersion: String,
+        toolchainID: String,
+        bridge: Bridge,
+        resources: GuestResources,
+        hostCPUs: Int,
+        controllers: [Controller],
+        controllerTrust: [CertificateFingerprint],
+        paths: AgentPaths
+    ) {
+        self.number = number
+        self.host = host
+        self.toolchainVersion = toolchainVersion
+        self.toolchainID = toolchainID
+        self.bridge = bridge
+        self.resources = resources
+        self.hostCPUs = hostCPUs
+        self.controllers = controllers
+        self.controllerTrust = controllerTrust
+        self.paths = paths
+    }
+
+    /// By what a controller knows whether builds of another agent can be gone on with: the logic of this one.
+    static let agentChecksum = "buildos-agent-1"
+}

@@ -1,0 +1,275 @@
+import Glibc
+
+/// What an agent works with.
+public struct AgentPorts: Sendable {
+    /// Runs programs of this machine.
+    public var transport: any Transport
+    /// Talks to controllers; must be able to post.
+    public var fetcher: any Fetcher
+    /// Serves files to guests.
+    public var store: any ArtifactStore
+    /// Keeps machines.
+    public var storage: any MachineStorage
+    /// Runs them.
+    public var machines: any VirtualMachines
+    /// Tells the administrator.
+    public var mail: any MailSending
+
+    /// Creates ports.
+    public init(
+        transport: any Transport,
+        fetcher: any Fetcher,
+        store: any ArtifactStore,
+        storage: any MachineStorage,
+        machines: any VirtualMachines,
+        mail: any MailSending
+    ) {
+        self.transport = transport
+        self.fetcher = fetcher
+        self.store = store
+        self.storage = storage
+        self.machines = machines
+        self.mail = mail
+    }
+}
+
+/// One instance of a toolchain's agent: keeps machines bootstrapped, asks controllers for tasks, builds them (BOT-1 to
+/// BOT-4).
+public actor BuildAgent {
+    let settings: AgentSettings
+    let ports: AgentPorts
+    let logger: Logger
+    let runner: GuestRunner
+    let catalog: MachineCatalog
+    let locks: MachineLocks
+    let client: ControllerClient
+    let spool: ResultSpool
+    let warmStart: WarmStart
+    private(set) var status: AgentStatus
+    /// Machines whose memory could not be saved: they are booted for each build.
+    private var cold: Set<FilePath> = []
+
+    /// Creates an agent; ``run()`` sets it to work.
+    ///
+    /// - Parameters:
+    ///   - key: by which controllers know this host.
+    ///   - user: who runs the agent, if that isn't root.
+    /// - Throws: ``FileError`` if one of its directories can't be made.
+    public init(
+        _ settings: AgentSettings,
+        ports: AgentPorts,
+        key: AgentKey?,
+        user: String?,
+        controllerSettings: ControllerSettings = ControllerSettings(),
+        logger: Logger
+    ) throws(FileError) {
+        self.settings = settings
+        self.ports = ports
+        self.logger = logger
+        let paths = settings.paths
+        try FileTree.makeDirectory(paths.runtime)
+        runner = GuestRunner(
+            transport: ports.transport,
+            machines: ports.machines,
+            store: ports.store,
+            user: user,
+            logger: logger
+        )
+        catalog = MachineCatalog(
+            layout: paths.machines,
+            toolchain: settings.number.toolchain,
+            toolchainID: settings.toolchainID
+        )
+        locks = try MachineLocks(paths.locks, toolchain: settings.number.toolchain)
+        client = ControllerClient(
+            fetcher: ports.fetcher,
+            transport: ports.transport,
+            key: key,
+            scratch: paths.runtime,
+            settings: controllerSettings
+        )
+        spool = try ResultSpool(paths.spool)
+        warmStart = WarmStart(
+            transport: ports.transport,
+            storage: ports.storage,
+            machines: ports.machines,
+            runner: runner,
+            settings: settings,
+            logger: logger
+        )
+        status = AgentStatus(
+            toolchain: settings.number.toolchain.text,
+            instance: settings.number.instance,
+            processId: getpid(),
+            since: .now
+        )
+    }
+
+    /// Works until the task is cancelled. A build that runs then is ended and reported as interrupted; nothing of it is left.
+    public func run() async {
+        publish()
+        await cleanUp()
+        while !Task.isCancelled {
+            let pause = await round()
+            await idle(pause)
+        }
+        enter(.ended, "it was told to end")
+    }
+
+    /// Does what there is to do, once.
+    ///
+    /// - Returns: how long to do nothing now.
+    func round() async -> Duration {
+        if let drain = DrainRequest.current(settings.paths.drain) {
+            enter(.idle, "draining: \(drain.note)")
+            return .seconds(5)
+        }
+        await deliverKept()
+        guard !settings.controllers.isEmpty else {
+            enter(.idle, "no controller is configured (buildos.controller_url)")
+            return .seconds(60)
+        }
+        let content = catalog.content()
+        status.problems = content.problems
+        if let bootstrapped = await bootstrapNext(content.machines) { return bootstrapped }
+
+        var held: [(machine: BuildMachine, made: BootstrappedManifest, lock: FileLock)] = []
+        for machine in content.machines {
+            guard case .ready(let made) = machine.readiness, made.machine.header.role == .build,
+                let lock = try? locks.take(machine)
+            else { continue }
+            guard await hasRoom(machine) else { continue }
+            held.append((machine, made, lock))
+        }
+        guard !held.isEmpty else {
+            enter(.idle, reasonForNoMachine(content))
+            return .seconds(10)
+        }
+        for (machine, made, _) in held where !cold.contains(machine.directory) {
+            if !(await warmStart.prepare(machine, made)) { cold.insert(machine.directory) }
+        }
+        enter(.asking, nil)
+        var generator = SystemRandomNumberGenerator()
+        let request = TaskRequest(
+            agent: settings.host,
+            toolchainName: settings.number.toolchain,
+            toolchainVersion: settings.toolchainVersion,
+            machines: held.map(\.made.machine.header)
+        )
+        let answer: ControllerRound
+        do {
+            answer = try await client.task(
+                fromAny: settings.controllers,
+                whileRunning: runningPriorities(),
+                for: request,
+                using: &generator
+            )
+        } catch { return .zero }
+        switch answer {
+        case .nothing(let reasons):
+            enter(
+                .idle,
+                reasons.isEmpty
+                    ? "a task of a higher priority runs" : reasons.map(\.description).joined(separator: "; ")
+            )
+            return client.pollPause(using: &generator)
+        case .task(let assignment, let controller):
+            guard let chosen = held.first(where: { $0.made.machine.header.name == assignment.task.machine }) else {
+                enter(.idle, "\(controller.url): its task is for a machine that was not offered to it")
+                return client.pollPause(using: &generator)
+            }
+            // The others are free for the other instances.
+            held.removeAll { $0.machine != chosen.machine }
+            await build(assignment, from: controller, in: chosen.machine, chosen.made)
+            withExtendedLifetime(held) {}
+            return .zero
+        }
+    }
+
+    /// Waits, but not for long once a drain was asked for or taken back.
+    private func idle(_ pause: Duration) async {
+        let clock = ContinuousClock()
+        let end = clock.now + pause
+        let wasDraining = DrainRequest.current(settings.paths.drain) != nil
+        while clock.now < end, !Task.isCancelled {
+            try? await Task.sleep(for: min(.seconds(2), end - clock.now))
+            if (DrainRequest.current(settings.paths.drain) != nil) != wasDraining { return }
+        }
+    }
+
+    // MARK: Status
+
+    func enter(_ activity: AgentStatus.Activity, _ reason: String?, machine: BuildMachine? = nil) {
+        if activity == .idle, status.reason != reason { logger.info("idle: \(reason ?? "")") }
+        if status.activity != activity || status.reason != reason { status.since = .now }
+        status.activity = activity
+        status.reason = reason
+        status.machine = machine?.name.text
+        if activity != .building && activity != .holding { status.task = nil }
+        publish()
+    }
+
+    func setTask(_ task: AgentStatus.Task) { status.task = task }
+
+    func count(_ result: BuildResult) {
+        status.results[result.status.rawValue, default: 0] += 1
+        status.last = AgentStatus.Done(
+            name: result.name,
+            version: result.version,
+            status: result.status.rawValue,
+            at: .now
+        )
+    }
+
+    private func publish() {
+        do { try status.write(to: settings.paths.status) } catch { logger.error("\(error)") }
+    }
+
+    func show(_ progress: GuestProgress, _ machine: BuildMachine, _ activity: AgentStatus.Activity) {
+        switch progress {
+        case .preparing: enter(activity, "the machine is being made", machine: machine)
+        case .starting: enter(activity, "the machine starts", machine: machine)
+        case .working: enter(activity, "the machine works", machine: machine)
+        case .closing: enter(activity, "the machine has delivered", machine: machine)
+        case .held(let outcome):
+            enter(.holding, "\(outcome); the machine is suspended for somebody to log in", machine: machine)
+        }
+    }
+
+    private func reasonForNoMachine(_ content: MachineCatalog.Content) -> String {
+        if content.machines.isEmpty {
+            return content.problems.isEmpty
+                ? "there is no machine (buildosctl machine add)" : "no machine can be used: \(content.problems[0])"
+        }
+        if let waiting = content.machines.first(where: {
+            if case .needsBootstrap = $0.readiness { true } else { false }
+        }),
+            let note = BootstrapFailures.read(locks.failureNote(waiting), subject: bootstrapSubject(waiting))
+        {
+            return "machine \(waiting.name) can't be bootstrapped (\(note.reason)); next try at \(note.nextTry)"
+        }
+        if let full = status.problems.first(where: { $0.contains("room") }) { return full }
+        return "every machine is in use by another instance, or being bootstrapped"
+    }
+
+    private func hasRoom(_ machine: BuildMachine) async -> Bool {
+        guard let space = try? await ports.storage.space(of: machine.directory) else { return true }
+        guard space.available < settings.minimumRoom else { return true }
+        status.problems.append(
+            "\(machine.directory.removingLastComponent()): \(space.available >> 20) MiB are left, "
+                + "\(settings.minimumRoom >> 20) MiB of room are needed for a build"
+        )
+        return false
+    }
+
+    private func runningPriorities() -> [ControllerPriority] {
+        AgentStatus.all(in: settings.paths.status)
+            .filter { $0.toolchain != status.toolchain || $0.instance != status.instance }
+            .filter { $0.activity == .building && kill($0.processId, 0) == 0 }
+            .compactMap { $0.task.flatMap { try? Controller($0.controller) }.map(ControllerPriority.init) }
+    }
+
+    func bootstrapSubject(_ machine: BuildMachine) -> String {
+        "\(machine.manifest.header.id) \(settings.toolchainID)"
+    }
+}
