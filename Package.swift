@@ -185,6 +185,13 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: swift
         ),
+        // buildosctl with backends linked in: for tests that start, and kill, real programs.
+        .executableTarget(
+            name: "buildosctl-linked",
+            dependencies: ["BuildOSCommands", "BtrfsStorage", "LocalTransport", "SSHRemote"],
+            path: "Tests/LinkedControl",
+            swiftSettings: swift
+        ),
         .testTarget(
             name: "BuildOSKitTests",
             dependencies: [

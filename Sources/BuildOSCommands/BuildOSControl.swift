@@ -27,6 +27,14 @@ public struct BuildOSControl: AsyncParsableCommand {
 
     public init() {}
 
+    /// The backends of a program that links them; `nil` for one that loads modules.
+    @TaskLocal static var linkedBackends: BackendRegistry?
+
+    /// Runs as the program was called, with backends that are linked into it in place of modules.
+    public static func runAsCalled(linking backends: BackendRegistry) async {
+        await $linkedBackends.withValue(backends) { await runAsCalled() }
+    }
+
     /// Runs as the program was called: under the name of one of the manual's helper scripts, as that (MACH-8).
     public static func runAsCalled() async {
         let arguments = Array(CommandLine.arguments.dropFirst())

@@ -16,5 +16,10 @@ struct ModuleOptions: ParsableArguments {
     )
     var modulePath: [String] = []
 
-    func load() -> ModuleInventory { ModuleLoader.loadAll(.current(commandLine: modulePath)) }
+    func load() -> ModuleInventory { Self.load(.current(commandLine: modulePath)) }
+
+    /// What is linked into this program, or else what modules there are.
+    static func load(_ searchPath: ModuleSearchPath) -> ModuleInventory {
+        BuildOSControl.linkedBackends.map { ModuleInventory(linked: $0) } ?? ModuleLoader.loadAll(searchPath)
+    }
 }

@@ -28,7 +28,7 @@ struct MachineReceiveCommand: AsyncParsableCommand {
 
     func run() async throws {
         // Modules come from beside this program alone: root does not load what the caller's environment names.
-        let modules = ModuleLoader.loadAll(
+        let modules = ModuleOptions.load(
             ModuleSearchPath(commandLine: [], environment: nil, executable: HostProcess.executable)
         )
         let transport = try modules.registry.makeTransport(to: .thisMachine)

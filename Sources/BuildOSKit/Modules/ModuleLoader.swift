@@ -33,6 +33,11 @@ public struct ModuleInventory: Sendable {
     public fileprivate(set) var modules: [LoadedModule] = []
     /// What could not be loaded. A broken module never keeps the others from working.
     public fileprivate(set) var problems: [ModuleProblem] = []
+
+    init() {}
+
+    /// Backends that are linked into a program, which then loads no modules.
+    public init(linked registry: BackendRegistry) { self.registry = registry }
 }
 
 /// Finds and loads backend modules (BACK-2, BACK-4).

@@ -15,7 +15,7 @@ struct MachineLab: Sendable {
     /// The host's directory of volumes; `default` is one.
     let root: FilePath
     let storage: any MachineStorage
-    let transport = LocalTransport()
+    let transport: any Transport = LocalTransport()
 
     var layout: MachineLayout { MachineLayout(root: root) }
     var volume: FilePath { root.appending("default") }
@@ -24,7 +24,7 @@ struct MachineLab: Sendable {
     /// Runs a closure with a lab; `nil` where file systems can't be mounted.
     static func run(mebibytes: Int = 256, _ body: (MachineLab) async throws -> Void) async throws {
         guard Requirements.isMet(geteuid() == 0, "mounting a btrfs file system needs root") else { return }
-        let transport = LocalTransport()
+        let transport: any Transport = LocalTransport()
         try await withVolume("btrfs", mebibytes: 256, by: transport) { desk in
             try await withVolume("btrfs", mebibytes: mebibytes, by: transport) { host in
                 let storage = try BtrfsStorage()
