@@ -55,7 +55,8 @@ struct HostFanOut: Sendable {
                     }
                     if needsRoot, geteuid() != 0 {
                         let sudo = Command("sudo", ["-n", HostProcess.executable.string] + full)
-                        return (index, HostAnswer(host: place.label, await ask(place, sudo, timeLimit, as: type)))
+                        let answer = await ask(place, sudo, timeLimit, as: type)
+                        return (index, HostAnswer(host: place.label, answer))
                     }
                     let storage = try registry.machineStorage(named: "btrfs").makeStorage()
                     let answer: Result<Answer, MachineError>

@@ -50,7 +50,8 @@ public struct MachineUploader: Sendable {
         await withTaskGroup(of: (Int, Result<Candidate, MachineError>).self) { group in
             for (index, target) in targets.enumerated() {
                 group.addTask {
-                    (index, await plan(image, others, target) { report(target.label, $0) })
+                    let result = await plan(image, others, target) { report(target.label, $0) }
+                    return (index, result)
                 }
             }
             for await (index, result) in group {
@@ -93,7 +94,8 @@ public struct MachineUploader: Sendable {
                     cause: "its storage gives it no identity, by which a host would know it again"
                 )
             }
-            return (image, try await storage.subvolumes(in: source.removingLastComponent()).map { SenderImage($0) })
+            let neighbours = try await storage.subvolumes(in: source.removingLastComponent())
+            return (image, neighbours.map { SenderImage($0) })
         } catch {
             throw MachineError(error, subject: source.string)
         }
@@ -192,11 +194,14 @@ public struct MachineUploader: Sendable {
                     let offer = offer(host, identity: identity, host.plan.action == .full ? estimate : nil)
                     if try await host.session.begin(offer) { wanting.append(host.session) }
                     group.addTask {
+                        // Awaited before the tuple is made: Swift 6.3 with -O loses the index otherwise.
+                        let result: Result<UploadReceipt, MachineError>
                         do throws(MachineError) {
-                            return (index, .success(try await host.session.finish()))
+                            result = .success(try await host.session.finish())
                         } catch {
-                            return (index, .failure(error))
+                            result = .failure(error)
                         }
+                        return (index, result)
                     }
                 } catch {
                     failures[index] = error
