@@ -175,7 +175,8 @@ final class InProcessHost: Transport {
             transport: lab.transport,
             layout: MachineLayout(root: root),
             owner: owner,
-            spoolLimit: spoolLimit
+            spoolLimit: spoolLimit,
+            patience: .zero
         )
         do throws(MachineError) {
             try await receiver.run(input: source, output: sink)

@@ -7,6 +7,7 @@ public struct MachineReceiver: Sendable {
     private let layout: MachineLayout
     private let owner: FileOwner?
     private let spoolLimit: Int64
+    private let patience: Duration
 
     /// What remains free on a volume, in bytes.
     static let reserve: Int64 = 16 << 20
@@ -17,18 +18,22 @@ public struct MachineReceiver: Sendable {
     ///   - transport: runs zstd(1) on this machine.
     ///   - owner: who gets the machines' files; they stay the sender's if `nil`.
     ///   - spoolLimit: bytes of a stream that are kept until all of it has arrived.
+    ///   - patience: how long to wait for whoever else is changing the machine: after an interruption, the receiver
+    ///     before this one first takes what was still on its way.
     public init(
         storage: any MachineStorage,
         transport: any Transport,
         layout: MachineLayout = MachineLayout(),
         owner: FileOwner? = .build(),
-        spoolLimit: Int64 = 16 << 30
+        spoolLimit: Int64 = 16 << 30,
+        patience: Duration = .seconds(15)
     ) {
         self.storage = storage
         self.transport = transport
         self.layout = layout
         self.owner = owner
         self.spoolLimit = spoolLimit
+        self.patience = patience
     }
 
     /// Serves one sender until it is content, or gone.
@@ -96,7 +101,10 @@ public struct MachineReceiver: Sendable {
     ) async throws {
         let revision = offer.image.revision
         let area = UploadArea(volume: directory.volume)
-        let lock = try MachineLock(area, directory.machine, purpose: "upload of \(offer.image)")
+        let (machine, patience) = (directory.machine, patience)
+        let lock = try await DedicatedThread.run(name: "machine-lock") { () throws(MachineError) in
+            try MachineLock(area, machine, purpose: "upload of \(offer.image)", patience: patience)
+        }
         defer { withExtendedLifetime(lock) {} }
         let installer = MachineInstaller(
             directory: directory,

@@ -60,10 +60,16 @@ public struct UploadArea: Sendable {
 final class MachineLock: Sendable {
     private let file: FileDescriptor
 
-    /// Takes the lock of a machine.
+    /// Takes the lock of a machine; blocks for up to some time if somebody else has it.
     ///
     /// - Throws: ``MachineError`` of kind `busy` if somebody else has it.
-    init(_ area: UploadArea, _ machine: MachineName, purpose: String) throws(MachineError) {
+    init(
+        _ area: UploadArea,
+        _ machine: MachineName,
+        purpose: String,
+        patience: Duration = .zero
+    ) throws(MachineError) {
+        let start = ContinuousClock.now
         let path = area.lock(machine)
         do {
             try area.prepare()
@@ -79,6 +85,10 @@ final class MachineLock: Sendable {
                     let holder = (try? FileTree.readText(path, limit: 4096)) ?? ""
                     try? file.close()
                     guard reason == .wouldBlock else { throw FileError("lock", path, reason) }
+                    if start.duration(to: .now) < patience {
+                        usleep(50_000)
+                        continue
+                    }
                     throw MachineError(
                         .busy,
                         "machine '\(machine)'",
