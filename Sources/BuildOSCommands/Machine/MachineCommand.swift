@@ -10,6 +10,7 @@ struct MachineCommand: AsyncParsableCommand {
             <machine>-<protocol>.<revision> and a link <machine>-<protocol> to the one in effect. Without --host, commands \
             are about this machine.
 
+              buildosctl machine create linux-gcc_6-1.0                    # from Debian packages
               buildosctl machine add linux-gcc_6-1.0 --host build@host     # all of it
               buildosctl machine upgrade linux-gcc_6-1.1 --host build@host # the difference alone
               buildosctl machine rollback linux-gcc_6 --host build@host
@@ -19,6 +20,7 @@ struct MachineCommand: AsyncParsableCommand {
             may go well when it is run again, 64 for a wrong command line, else 1.
             """,
         subcommands: [
+            MachineCreateCommand.self,
             MachineAddCommand.self,
             MachineUpgradeCommand.self,
             MachineListCommand.self,
