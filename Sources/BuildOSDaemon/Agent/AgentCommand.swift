@@ -36,6 +36,12 @@ struct AgentCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The backend that runs machines; the first one found.", valueName: "name"))
     var virtualMachines: String?
 
+    @Option(help: ArgumentHelp("Most seconds from a build's first request to its result.", valueName: "seconds"))
+    var buildTimeout = 5400
+
+    @Option(help: ArgumentHelp("Most seconds from a bootstrap's first request to its end.", valueName: "seconds"))
+    var bootstrapTimeout = 3600
+
     @Option(
         help: ArgumentHelp(
             "Keep a machine that failed suspended for this many seconds, for somebody to log in.",
@@ -59,6 +65,10 @@ struct AgentCommand: AsyncParsableCommand {
     var modulePath: [String] = []
 
     func validate() throws {
+        for (name, value) in [("--build-timeout", buildTimeout), ("--bootstrap-timeout", bootstrapTimeout)]
+        where !(1...86400).contains(value) {
+            throw ValidationError("\(name): from 1 to 86400 seconds")
+        }
         if let holdOnFailure, !(1...86400).contains(holdOnFailure) {
             throw ValidationError("--hold-on-failure: from 1 to 86400 seconds")
         }
@@ -76,7 +86,11 @@ struct AgentCommand: AsyncParsableCommand {
             version: try Self.given(toolchainVersion, or: "BUILDOS_TOOLCHAIN_VERSION", "--toolchain-version"),
             id: try Self.given(toolchainID, or: "BUILDOS_TOOLCHAIN_ID", "--toolchain-id"),
             virtualMachines: virtualMachines,
-            hold: holdOnFailure.map { .seconds($0) }
+            limits: AgentSetup.Limits(
+                build: .seconds(buildTimeout),
+                bootstrap: .seconds(bootstrapTimeout),
+                hold: holdOnFailure.map { .seconds($0) }
+            )
         )
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(

@@ -7,13 +7,20 @@ struct AgentSetup {
     let registry: BackendRegistry
     let logger: Logger
 
+    /// What an operator may set of an agent's times.
+    struct Limits {
+        let build: Duration
+        let bootstrap: Duration
+        let hold: Duration?
+    }
+
     func agent(
         toolchain name: ToolchainName,
         instance: Int,
         version: String,
         id: String,
         virtualMachines: String?,
-        hold: Duration?
+        limits: Limits
     ) async throws -> BuildAgent {
         let line = root.pushing(FilePath(root: nil, HostConfiguration.commandLineFile.components))
         let configuration = HostConfiguration.parse(commandLine: try FileTree.read(line)).configuration
@@ -54,8 +61,10 @@ struct AgentSetup {
             controllerTrust: toolchain.controllerTrust,
             paths: AgentPaths(number, root: root)
         )
-        settings.bootstrapLimits.hold = hold
-        settings.buildLimits.hold = hold
+        settings.bootstrapLimits.work = limits.bootstrap
+        settings.bootstrapLimits.hold = limits.hold
+        settings.buildLimits.work = limits.build
+        settings.buildLimits.hold = limits.hold
         let transport = try registry.makeTransport(to: .thisMachine)
         return try BuildAgent(
             settings,

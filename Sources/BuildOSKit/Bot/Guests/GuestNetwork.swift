@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// A guest's way to the network: a tap device on a bridge, and rules by which it finds its agent's TFTP server at the
 /// address that workers expect (BOT-2, BOT-3; build2-facts, 3).
 ///
@@ -30,9 +32,10 @@ public struct GuestNetwork: Sendable {
     public func setUp() async throws {
         await tearDown()
         do {
-            let address = try FileTree.readText(FilePath("/sys/class/net/\(bridge)/address"), limit: 64)
-            let bridgeAddress = try MACAddress(String(address.prefix { !$0.isWhitespace }))
-            for command in Self.commands(number, bridge: bridge, user: user) { try await run(command) }
+            let bridgeAddress = try await addressOfBridge()
+            for command in Self.commands(number, bridge: bridge, bridgeAddress: bridgeAddress, user: user) {
+                try await run(command)
+            }
             try await run(
                 Command("nft", ["-f", "-"]),
                 input: .bytes(Array(Self.rules(number, bridgeAddress: bridgeAddress).utf8))
@@ -53,8 +56,31 @@ public struct GuestNetwork: Sendable {
         try await transport.check(command, input: input, timeLimit: .seconds(30))
     }
 
-    static func commands(_ number: GuestNumber, bridge: String, user: String?) -> [Command] {
+    /// The address that a bridge has, or is to have if it has none yet: one without devices may have nothing but zeros.
+    private func addressOfBridge() async throws -> MACAddress {
+        struct Link: Decodable { let address: String }
+        let shown = try await run(Command("ip", ["-json", "link", "show", "dev", bridge])).output
+        guard let link = try? JSONDecoder().decode([Link].self, from: Data(shown)).first,
+            let address = try? MACAddress(link.address)
+        else { throw Unreadable(subject: "bridge \(bridge)") }
+        return address.bytes.allSatisfy { $0 == 0 } ? .random() : address
+    }
+
+    private struct Unreadable: DiagnosableError {
+        let subject: String
+        var cause: String { "ip(8) does not tell its address" }
+        var remedy: String? { "see 'ip link show dev' on this host" }
+    }
+
+    static func commands(
+        _ number: GuestNumber,
+        bridge: String,
+        bridgeAddress: MACAddress,
+        user: String?
+    ) -> [Command] {
         [
+            // A bridge whose address nobody has set takes that of any device that joins it; the rules name this one.
+            Command("ip", ["link", "set", "dev", bridge, "address", bridgeAddress.description]),
             Command("ip", ["address", "replace", "\(agentAddress)/32", "dev", "lo"]),
             Command(
                 "ip",

@@ -1,0 +1,213 @@
+import BuildOSKit
+import TestSupport
+import Testing
+
+/// An agent at a desk, with all that it needs around it: a bridge with DHCP, a volume with a machine, a toolchain, a web
+/// server with packages, and a controller that believes nothing.
+struct AgentLab {
+    let lab: Lab
+    /// What the agent takes for the root of the file system.
+    let root: FilePath
+    let volume: FilePath
+
+    static let address = "10.98.0.1"
+    static let controller = "http://\(address):8090"
+
+    var machine: FilePath { volume.appending("linux") }
+    var status: FilePath { root.appending("run/buildos/agents/default-1.json") }
+
+    /// Runs a closure with all of it, but for the agent.
+    static func with(_ lab: Lab, _ body: (AgentLab) async throws -> Void) async throws {
+        try await withVolume("btrfs", mebibytes: 6144, by: lab.transport) { volume in
+            let agentLab = AgentLab(lab: lab, root: lab.directory.appending("agent-root"), volume: volume)
+            try await agentLab.makeMachine()
+            try await agentLab.makeRoot()
+            try await agentLab.makeNetwork()
+            do {
+                try await agentLab.withServers { try await body(agentLab) }
+            } catch {
+                _ = try? await lab.transport.check(Command("umount", [agentLab.mountPoint.string]))
+                throw error
+            }
+            try await lab.transport.check(Command("umount", [agentLab.mountPoint.string]))
+        }
+    }
+
+    private var mountPoint: FilePath { root.appending("build/machines/m") }
+
+    /// A command in the lab's network alone: an agent must see its guests' processes.
+    func inNetwork(_ executable: String, _ arguments: [String]) throws -> Command {
+        Command("nsenter", ["--target", "\(lab.anchorProcess)", "--net", "--", executable] + arguments)
+    }
+
+    private func makeMachine() async throws {
+        try FileTree.makeDirectory(machine)
+        let result = try await lab.transport.run(
+            Command(
+                StagedTree.program("buildosctl").string,
+                ["machine", "create", "--summary", "Debian 12", machine.appending("linux-1.0").string]
+            ),
+            input: .none,
+            output: .appended(to: lab.logs.appending("machine-create.log")),
+            error: .appended(to: lab.logs.appending("machine-create.log")),
+            timeLimit: .seconds(600)
+        )
+        try #require(result.status.isSuccess, "see machine-create.log")
+        try await lab.transport.check(Command("ln", ["-s", "linux-1.0", machine.appending("linux-1").string]))
+    }
+
+    private func makeRoot() async throws {
+        let files = root.appending("build/tftp/toolchains/default")
+        for directory in [files, mountPoint, root.appending("proc"), root.appending("run"), root.appending("state")] {
+            try FileTree.makeDirectory(directory)
+        }
+        try await lab.transport.check(Command("mount", ["--bind", volume.string, mountPoint.string]))
+        try await lab.publishToolchain("agent", version: "0.18.0")
+        try await lab.transport.check(
+            Command(
+                "cp",
+                [
+                    lab.web.appending("agent/0.18.0/build2-toolchain-0.18.0.tar.xz").string,
+                    files.appending("build2-toolchain-tar.xz").string,
+                ]
+            )
+        )
+        try FileTree.write("\(try await lab.toolchainTrust())\n", to: files.appending("trust"))
+        try FileTree.write(
+            "buildos.toolchain_url=http://\(Self.address)/agent/toolchain.sha256 buildos.ram_total=5 "
+                + "buildos.controller_url=\(Self.controller)/?build-task",
+            to: root.appending("proc/cmdline")
+        )
+    }
+
+    private func makeNetwork() async throws {
+        for arguments in [
+            ["link", "add", "br1", "type", "bridge"], ["address", "add", "\(Self.address)/24", "dev", "br1"],
+            ["link", "set", "br1", "up"],
+        ] {
+            try await lab.check("ip", arguments)
+        }
+    }
+
+    private func withServers(_ body: () async throws -> Void) async throws {
+        let task = lab.directory.appending("task.manifest")
+        try FileTree.write(
+            """
+            : 1
+            name: hello
+            version: 1.0
+            repository-url: http://\(Self.address):8080
+            target: x86_64-linux-gnu
+
+            """,
+            to: task
+        )
+        let names = lab.inside(
+            "dnsmasq",
+            [
+                "--keep-in-foreground", "--conf-file", "--user=root", "--pid-file", "--log-facility=-", "--port=0",
+                "--interface=br1", "--bind-interfaces", "--dhcp-range=10.98.0.100,10.98.0.199,255.255.255.0,1h",
+                "--dhcp-leasefile=\(lab.directory)/agent-leases",
+            ]
+        )
+        let web = lab.inside(
+            "python3",
+            ["-m", "http.server", "8080", "--bind", Self.address, "--directory", lab.web.string]
+        )
+        let controller = lab.inside(
+            "python3",
+            [
+                Lab.fixture("controller.py").string, "--task", task.string, "--address", Self.address, "--port", "8090",
+            ]
+        )
+        try await lab.withProgram("agent-dnsmasq", names) {
+            try await lab.withProgram("agent-web", web) {
+                try await lab.withProgram("controller", controller) {
+                    try await eventually("the controller", within: .seconds(20)) {
+                        (try? await control("tasks=0")) != nil
+                    }
+                    try await body()
+                }
+            }
+        }
+    }
+
+    /// Tells the controller what to do with the requests to come.
+    func control(_ query: String) async throws {
+        try await lab.check("curl", ["-sS", "--fail", "-X", "POST", "\(Self.controller)/control?\(query)"])
+    }
+
+    /// The statuses of the results that came, in order.
+    func results() async throws -> [String] {
+        try await lab.check("curl", ["-sS", "--fail", "\(Self.controller)/control/results"])
+            .split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) }
+    }
+
+    /// Puts the package on the web server, as the only one there is.
+    ///
+    /// - Parameter check: the commands of its `make check`.
+    func publishPackage(check: String) async throws {
+        let source = lab.directory.appending("package/hello-1.0")
+        try FileTree.makeDirectory(source)
+        try FileTree.write(
+            "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
+            to: source.appending("hello.c")
+        )
+        try FileTree.write(
+            "hello: hello.c\n\t$(CC) -Wall -o hello hello.c\ncheck: hello\n\t\(check)\n"
+                + "install: hello\n\tinstall -D hello $(DESTDIR)/usr/bin/hello\n",
+            to: source.appending("Makefile")
+        )
+        try await lab.transport.check(
+            Command(
+                "tar",
+                [
+                    "-C", lab.directory.appending("package").string, "-czf",
+                    lab.web.appending("hello-1.0.tar.gz").string, "hello-1.0",
+                ]
+            )
+        )
+    }
+
+    /// Gives one task, and waits for its result.
+    func build(within limit: Duration = .seconds(240)) async throws -> String {
+        let before = try await results().count
+        try await control("tasks=1")
+        try await eventually("the result of a build", within: limit, every: .seconds(1)) {
+            try await results().count > before
+        }
+        return try await results().last ?? ""
+    }
+
+    /// Runs an agent as long as the closure runs.
+    func withAgent(_ options: [String] = [], _ body: () async throws -> Void) async throws {
+        let command = try inNetwork(
+            StagedTree.program("buildosd").string,
+            [
+                "agent", "--toolchain", "default", "--instance", "1", "--toolchain-version", "0.18.0",
+                "--toolchain-id", "t1", "--virtual-machines", "qemu", "--root", root.string,
+            ] + options
+        )
+        try await lab.withProgram("agent", command, body)
+    }
+
+    /// What the agent says of itself.
+    func agentStatus() throws -> AgentStatus {
+        try #require(AgentStatus.all(in: status.removingLastComponent()).first)
+    }
+
+    /// Everything that a build may leave if it goes wrong; empty if it leaves nothing.
+    func leftovers() async throws -> [String] {
+        let links = try await lab.check("ip", ["-brief", "link", "show", "type", "tun"])
+        let rules = try await lab.check("nft", ["list", "tables"])
+        let processes = try await lab.transport.run(
+            Command("pgrep", ["--full", "--list-full", "guest=default-1|-name default-1"]),
+            input: .none,
+            output: .collected(limit: 1 << 16),
+            error: .discarded,
+            timeLimit: .seconds(20)
+        )
+        let snapshots = try FileTree.names(in: machine).filter { $0.contains("-1_") }
+        return snapshots + [links, rules, processes.outputText].filter { !$0.isEmpty }
+    }
+}
