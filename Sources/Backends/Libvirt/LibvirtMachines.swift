@@ -191,8 +191,10 @@ public struct LibvirtMachines: VirtualMachines {
             try? await session.call(domain: uuid) { (domain: virDomainPtr) throws(LibvirtFailure) in
                 guard virDomainDestroy(domain) == 0 else { throw .last() }
             }
+            watch.settle(.killed)
+            // Its end may have been heard of at this very moment; what belongs to it is gone once that is told.
+            _ = try? await watch.waitUntilEnded()
         }.value
-        watch.settle(.killed)
     }
 
     public func find(
