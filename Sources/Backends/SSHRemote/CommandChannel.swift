@@ -36,8 +36,9 @@ final class CommandChannel: ChannelWork {
     /// Called on the connection's thread when the caller has its answer: whether it ran to its end.
     var afterwards: ((Bool) -> Void)?
 
-    /// Time for the host to end a command's session, which takes two seconds if it ignores SIGTERM.
-    private static let patience: Duration = .seconds(10)
+    /// Time for the host to end a command's session, which takes three seconds if it ignores SIGTERM, and more where the
+    /// host is busy.
+    private static let patience: Duration = .seconds(30)
     /// libssh2 1.10 puts a packet together in a buffer of 35,000 bytes.
     private static let longestLine = 32_000
 

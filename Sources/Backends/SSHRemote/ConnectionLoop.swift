@@ -18,7 +18,7 @@ final class ConnectionLoop {
     /// The id of what runs for the connection's own sake.
     private static let ownID: UInt64 = 0
     /// How long closing waits for a host that must end commands, and may be dead.
-    private static let closingPatience: Duration = .seconds(12)
+    private static let closingPatience: Duration = .seconds(32)
     /// sshd may still count a session that has just ended, as it clears up after it has read what else came.
     private static let sessionGrace: Duration = .seconds(2)
     /// How long a connection that nobody uses is kept.

@@ -22,7 +22,9 @@ enum RemoteScript {
         return ShellQuoting.line(words + command.arguments)
     }
 
-    /// A command that ends a session: SIGTERM, after two seconds SIGKILL until nothing is left.
+    /// A command that ends a session: SIGTERM, after two to three seconds SIGKILL until nothing is left.
+    ///
+    /// By the clock: on a busy host a look at all processes takes its time.
     static func end(ofSession process: Int32) -> Command {
         Command("/bin/sh", ["-c", endSession, "sh", String(process)])
     }
@@ -72,10 +74,10 @@ enum RemoteScript {
         }
         p=$(members "$1")
         if [ -n "$p" ]; then kill -TERM $p 2>/dev/null; fi
-        i=0
-        while [ $i -lt 20 ] && [ -n "$(members "$1")" ]; do sleep 0.1; i=$((i+1)); done
-        i=0
-        while p=$(members "$1"); [ -n "$p" ] && [ $i -lt 50 ]; do kill -KILL $p 2>/dev/null; sleep 0.02; i=$((i+1)); done
+        end=$(($(date +%s) + 3))
+        while [ -n "$(members "$1")" ] && [ "$(date +%s)" -lt $end ]; do sleep 0.1; done
+        end=$(($(date +%s) + 15))
+        while p=$(members "$1"); [ -n "$p" ] && [ "$(date +%s)" -lt $end ]; do kill -KILL $p 2>/dev/null; sleep 0.02; done
         [ -z "$p" ]
         """
 
