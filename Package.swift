@@ -179,6 +179,14 @@ let package = Package(
             swiftSettings: swift
         ),
 
+        // What Benchmarks/vm-start runs.
+        .executableTarget(
+            name: "qemu-bench-start",
+            dependencies: ["BuildOSKit", "QEMUDirect"],
+            path: "Benchmarks/QEMUStart",
+            swiftSettings: swift
+        ),
+
         .target(
             name: "TestSupport",
             dependencies: ["BuildOSKit", "BuildOSConformance", "LocalTransport"],

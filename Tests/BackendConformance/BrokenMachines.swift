@@ -58,7 +58,6 @@ struct BrokenMachines: CustomTestStringConvertible {
     private static let operations = [
         BrokenMachines("pauses in word only", caughtBy: "pausing stops the guest") {
             $0.pause = { _ in }
-            $0.state = { if case .running = $0 { .paused(reason: nil) } else { $0 } }
         },
         BrokenMachines("saves the memory of what runs", caughtBy: "goes on where its saved memory stood") {
             $0.saveMemory = { machine, file in

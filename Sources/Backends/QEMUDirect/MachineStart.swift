@@ -35,7 +35,8 @@ struct MachineStart {
             name: definition.name,
             monitorSocket: definition.monitorSocket,
             cgroup: group?.path,
-            endsOnReset: definition.endsOnReset
+            endsOnReset: definition.endsOnReset,
+            firmwareResets: definition.board != .microvm
         )
         let session: MachineSession
         do throws(VirtualMachineError) {

@@ -79,20 +79,30 @@ struct MachineRecord: Sendable, Equatable {
     var monitorSocket: FilePath?
     var cgroup: FilePath?
     var endsOnReset: Bool
+    /// Whether the firmware answers a press of the reset button with resets of its own, as SeaBIOS does.
+    var firmwareResets: Bool
 
     var text: String {
-        var text = "id=\(id)\nname=\(name)\nends-on-reset=\(endsOnReset)\n"
+        var text = "id=\(id)\nname=\(name)\nends-on-reset=\(endsOnReset)\nfirmware-resets=\(firmwareResets)\n"
         if let monitorSocket { text += "monitor=\(monitorSocket)\n" }
         if let cgroup { text += "cgroup=\(cgroup)\n" }
         return text
     }
 
-    init(id: UInt64, name: VirtualMachineName, monitorSocket: FilePath?, cgroup: FilePath?, endsOnReset: Bool) {
+    init(
+        id: UInt64,
+        name: VirtualMachineName,
+        monitorSocket: FilePath?,
+        cgroup: FilePath?,
+        endsOnReset: Bool,
+        firmwareResets: Bool
+    ) {
         self.id = id
         self.name = name
         self.monitorSocket = monitorSocket
         self.cgroup = cgroup
         self.endsOnReset = endsOnReset
+        self.firmwareResets = firmwareResets
     }
 
     /// `nil` if the text is not of a record.
@@ -110,5 +120,6 @@ struct MachineRecord: Sendable, Equatable {
         monitorSocket = values["monitor"].map { FilePath(String($0)) }
         cgroup = values["cgroup"].map { FilePath(String($0)) }
         endsOnReset = values["ends-on-reset"] == "true"
+        firmwareResets = values["firmware-resets"] == "true"
     }
 }

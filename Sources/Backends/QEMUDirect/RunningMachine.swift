@@ -51,9 +51,17 @@ final class RunningMachine: VirtualMachine {
             return
         }
         // What ends a machine when its guest resets it would end it now as well.
-        session.expectFirmwareReset()
+        if session.record.firmwareResets {
+            session.expectFirmwareReset()
+            try await session.execute("set-action", ["reboot": "reset"])
+            try await session.execute("system_reset")
+            return
+        }
+        let events = session.connection.events()
         try await session.execute("set-action", ["reboot": "reset"])
         try await session.execute("system_reset")
+        for await event in events where event.name == "RESET" { break }
+        try await session.execute("set-action", ["reboot": "shutdown"])
     }
 
     func powerDown() async throws(VirtualMachineError) { try await session.execute("system_powerdown") }

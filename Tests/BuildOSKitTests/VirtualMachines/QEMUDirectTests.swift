@@ -44,7 +44,8 @@ import Testing
             name: try #require(VirtualMachineName("m-1")),
             monitorSocket: "/tmp/monitor=1",
             cgroup: "/sys/fs/cgroup/x",
-            endsOnReset: true
+            endsOnReset: true,
+            firmwareResets: true
         )
         #expect(MachineRecord(parsing: record.text) == record)
         for text in ["", "name=m", "id=1", "id=x\nname=m", "id=1\nname=../m", "id=1\nname=m\nno sign"] {
@@ -58,7 +59,14 @@ import Testing
             let directory = RunDirectory(path)
             let name = try #require(VirtualMachineName("m"))
             func record(_ id: UInt64) -> MachineRecord {
-                MachineRecord(id: id, name: name, monitorSocket: nil, cgroup: nil, endsOnReset: true)
+                MachineRecord(
+                    id: id,
+                    name: name,
+                    monitorSocket: nil,
+                    cgroup: nil,
+                    endsOnReset: true,
+                    firmwareResets: true
+                )
             }
             try FileTree.write(record(2).text, to: directory.recordFile)
             try FileTree.write("words", to: directory.log)
