@@ -36,6 +36,11 @@ struct AgentCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The backend that runs machines; the first one found.", valueName: "name"))
     var virtualMachines: String?
 
+    @Option(
+        help: ArgumentHelp("Seconds until controllers without a task are asked again, at least.", valueName: "seconds")
+    )
+    var pollInterval = 50
+
     @Option(help: ArgumentHelp("Most seconds from a build's first request to its result.", valueName: "seconds"))
     var buildTimeout = 5400
 
@@ -65,7 +70,10 @@ struct AgentCommand: AsyncParsableCommand {
     var modulePath: [String] = []
 
     func validate() throws {
-        for (name, value) in [("--build-timeout", buildTimeout), ("--bootstrap-timeout", bootstrapTimeout)]
+        for (name, value) in [
+            ("--build-timeout", buildTimeout), ("--bootstrap-timeout", bootstrapTimeout),
+            ("--poll-interval", pollInterval),
+        ]
         where !(1...86400).contains(value) {
             throw ValidationError("\(name): from 1 to 86400 seconds")
         }
@@ -87,6 +95,7 @@ struct AgentCommand: AsyncParsableCommand {
             id: try Self.given(toolchainID, or: "BUILDOS_TOOLCHAIN_ID", "--toolchain-id"),
             virtualMachines: virtualMachines,
             limits: AgentSetup.Limits(
+                poll: .seconds(pollInterval),
                 build: .seconds(buildTimeout),
                 bootstrap: .seconds(bootstrapTimeout),
                 hold: holdOnFailure.map { .seconds($0) }

@@ -9,6 +9,7 @@ struct AgentSetup {
 
     /// What an operator may set of an agent's times.
     struct Limits {
+        let poll: Duration
         let build: Duration
         let bootstrap: Duration
         let hold: Duration?
@@ -66,11 +67,14 @@ struct AgentSetup {
         settings.buildLimits.work = limits.build
         settings.buildLimits.hold = limits.hold
         let transport = try registry.makeTransport(to: .thisMachine)
+        var controllers = ControllerSettings()
+        controllers.pollPause = limits.poll
         return try BuildAgent(
             settings,
             ports: try await ports(settings, transport, virtualMachines),
             key: await key(transport),
             user: geteuid() == 0 ? nil : "build",
+            controllerSettings: controllers,
             logger: logger
         )
     }

@@ -186,6 +186,7 @@ struct AgentLab {
             [
                 "agent", "--toolchain", "default", "--instance", "1", "--toolchain-version", "0.18.0",
                 "--toolchain-id", "t1", "--virtual-machines", "qemu", "--root", root.string,
+                "--poll-interval", "1",
             ] + options
         )
         try await lab.withProgram("agent", command, body)
