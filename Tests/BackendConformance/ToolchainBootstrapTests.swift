@@ -114,8 +114,8 @@ import Testing
         try await ToolchainLab.run { lab in
             try await lab.make("0.18.0", ["--behaviour", "hang"])
             let toolchain = try await lab.sync().0
-            try await expectFailure(lab, toolchain, limit: .seconds(20), words: "with all it had started") {
-                $0 == .timedOut(.build, .seconds(20))
+            try await expectFailure(lab, toolchain, limit: .seconds(120), words: "with all it had started") {
+                $0 == .timedOut(.build, .seconds(120))
             }
             let left = try await lab.transport.run(
                 Command("pgrep", ["--full", lab.layout.work(.default).string]),
