@@ -46,6 +46,8 @@ final class ForwardedPort: PortForward {
             do throws(Errno) {
                 try DedicatedThread.start(name: "ssh-forward") {
                     Self.accept(listener, signal, shared, target, pool)
+                    // A child that was forked and has not reached exec yet holds the port open, unless it is shut.
+                    shutdown(listener, Int32(SHUT_RDWR))
                     Glibc.close(listener)
                     shared.update { $0.isOver = true }
                 }

@@ -1,6 +1,7 @@
 import BuildOSKit
 import Glibc
 import LocalTransport
+import Synchronization
 import TestSupport
 import Testing
 
@@ -119,20 +120,23 @@ final class Lab: Sendable {
     /// - Throws: ``LabError`` if the program ended before the closure; what the closure throws.
     func withProgram(_ name: String, _ command: Command, _ body: () async throws -> Void) async throws {
         let log = logs.appending("\(name).log")
+        let isTold = Mutex(false)
         let program = Task { [transport] in
-            try await transport.run(
+            let result = try await transport.run(
                 command,
                 input: .none,
                 output: .appended(to: log),
                 error: .appended(to: log),
                 timeLimit: nil
             )
+            return (result.status, isTold.withLock { $0 })
         }
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await body()) } catch { outcome = .failure(error) }
+        isTold.withLock { $0 = true }
         program.cancel()
-        if case .success(let result) = await program.result {
-            throw LabError("\(name) ended by itself with \(result.status): see \(log)")
+        if case .success((let status, false)) = await program.result {
+            throw LabError("\(name) ended by itself with \(status): see \(log)")
         }
         try outcome.get()
     }

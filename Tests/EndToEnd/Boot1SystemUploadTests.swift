@@ -2,7 +2,8 @@ import BuildOSKit
 import TestSupport
 import Testing
 
-/// Machines brought to the booted host from outside, over its real SSH server, to its real disk.
+/// Machines brought to the booted host from outside, over its real SSH server, to its real disk. In the order of files,
+/// before the tests that end in a reboot.
 extension EndToEndTests.Boot1 {
     @Test(
         "MACH-2 to MACH-8: a machine is added over SSH, upgraded by the difference, rolled back, and removed once its build is done",
