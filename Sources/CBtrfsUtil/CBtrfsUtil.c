@@ -109,7 +109,29 @@ int cbtrfsutil_find(int directory, const uint8_t uuid[16], int received, uint64_
     return count;
 }
 
+// Linux 6.1 takes no handle without the generation of the inode that it names; later ones take 0 for any.
+static int root_generation(int directory, uint64_t id, uint32_t *generation) {
+    struct btrfs_ioctl_search_args search = {0};
+    struct btrfs_ioctl_search_key *key = &search.key;
+    key->tree_id = id;
+    key->min_objectid = key->max_objectid = BTRFS_FIRST_FREE_OBJECTID;
+    key->min_type = key->max_type = BTRFS_INODE_ITEM_KEY;
+    key->max_offset = key->max_transid = UINT64_MAX;
+    key->nr_items = 1;
+    if (ioctl(directory, BTRFS_IOC_TREE_SEARCH, &search) != 0) return -1;
+    if (key->nr_items == 0) {
+        errno = ENOENT;
+        return -1;
+    }
+    // The first field of struct btrfs_inode_item.
+    const uint8_t *item = (const uint8_t *)search.buf + sizeof(struct btrfs_ioctl_search_header);
+    *generation = (uint32_t)little_endian(item);
+    return 0;
+}
+
 int cbtrfsutil_open_subvolume(int directory, uint64_t id) {
+    uint32_t generation;
+    if (root_generation(directory, id, &generation) != 0) return -1;
     // The handle by which NFS servers name it (fs/btrfs/export.h): no path, so no mount point, is needed.
     union {
         struct file_handle handle;
@@ -120,6 +142,7 @@ int cbtrfsutil_open_subvolume(int directory, uint64_t id) {
     buffer.handle.handle_type = 0x4d;
     memcpy(buffer.handle.f_handle, &root_inode, 8);
     memcpy(buffer.handle.f_handle + 8, &id, 8);
+    memcpy(buffer.handle.f_handle + 16, &generation, 4);
     return open_by_handle_at(directory, &buffer.handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 

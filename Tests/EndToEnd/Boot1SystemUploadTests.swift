@@ -23,6 +23,8 @@ extension EndToEndTests.Boot1 {
                     .outputText.trimmingSuffix(while: \.isNewline)
             )
 
+            let first = try await control(["rollback", "net"])
+            #expect(!first.status.isSuccess && first.errorText.contains("there is no revision before 1.0"))
             let upgrade = try await control(["upgrade", "--format", "json", "\(desk)/net-1.1"])
             #expect(upgrade.status.isSuccess, "\(upgrade.outputText)\(upgrade.errorText)")
             #expect(try await host.run("readlink \(place)/net-1; cat \(place)/net-1/note") == "net-1.1\nsecond")
@@ -81,7 +83,7 @@ extension EndToEndTests.Boot1 {
             try FileTree.write(keys, to: known)
         }
         return try await lab.transport.run(
-            lab.inside(
+            lab.inNetwork(
                 StagedTree.program("buildosctl").string,
                 ["machine"] + arguments + [
                     "--host", "build@\(host.shape.address)", "--identity", lab.key.string,

@@ -35,11 +35,6 @@ struct AgentLab {
 
     private var mountPoint: FilePath { root.appending("build/machines/m") }
 
-    /// A command in the lab's network alone: an agent must see its guests' processes.
-    func inNetwork(_ executable: String, _ arguments: [String]) throws -> Command {
-        Command("nsenter", ["--target", "\(lab.anchorProcess)", "--net", "--", executable] + arguments)
-    }
-
     private func makeMachine() async throws {
         try FileTree.makeDirectory(machine)
         let result = try await lab.transport.run(
@@ -181,7 +176,7 @@ struct AgentLab {
 
     /// Runs an agent as long as the closure runs.
     func withAgent(_ options: [String] = [], _ body: () async throws -> Void) async throws {
-        let command = try inNetwork(
+        let command = lab.inNetwork(
             StagedTree.program("buildosd").string,
             [
                 "agent", "--toolchain", "default", "--instance", "1", "--toolchain-version", "0.18.0",

@@ -101,8 +101,10 @@ final class Lab: Sendable {
         guard end.status.isSuccess else { throw LabError("the lab's namespaces ended with \(end.status)") }
     }
 
-    /// The process whose namespaces are the lab's.
-    var anchorProcess: Int32 { anchor }
+    /// A command that runs in the lab's network alone, for programs that look for themselves in /proc.
+    func inNetwork(_ executable: String, _ arguments: [String]) -> Command {
+        Command("nsenter", ["--target", "\(anchor)", "--net", "--", executable] + arguments)
+    }
 
     /// A command that runs in the lab's namespaces.
     func inside(_ executable: String, _ arguments: [String]) -> Command {
