@@ -56,7 +56,8 @@ extension EndToEndTests.Boot1 {
         #expect(try await control(["monitor", "default-1", "info", "status"]).outputText == "VM status: paused\n")
         #expect(try await control(["monitor", "default-1", "cont"]).status.isSuccess)
         #expect(try await control(["monitor", "default-1", "info", "status"]).outputText == "VM status: running\n")
-        try await host.run("pkill -f '[m]onitor-default-1'; rm -f /tmp/monitor-default-1")
+        _ = try await control(["monitor", "default-1", "quit"])
+        try await host.run("rm -f /tmp/monitor-default-1")
     }
 
     private func makeImages(_ desk: FilePath) async throws {

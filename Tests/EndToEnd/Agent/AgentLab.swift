@@ -23,13 +23,13 @@ struct AgentLab {
             try await agentLab.makeMachine()
             try await agentLab.makeRoot()
             try await agentLab.makeNetwork()
-            do {
-                try await agentLab.withServers { try await body(agentLab) }
-            } catch {
-                _ = try? await lab.transport.check(Command("umount", [agentLab.mountPoint.string]))
-                throw error
+            let outcome: Result<Void, any Error>
+            do { outcome = .success(try await agentLab.withServers { try await body(agentLab) }) } catch {
+                outcome = .failure(error)
             }
+            try await lab.check("ip", ["link", "delete", "br1"])
             try await lab.transport.check(Command("umount", [agentLab.mountPoint.string]))
+            try outcome.get()
         }
     }
 
