@@ -9,10 +9,9 @@ struct AgentCommand: AsyncParsableCommand {
         commandName: "agent",
         abstract: "Keep machines bootstrapped, ask controllers for tasks, build them in one-shot machines.",
         discussion: """
-            Runs as a service for each instance of a toolchain whose agent is this one (buildos.agent=builtin), as user \
-            build with CAP_NET_ADMIN and CAP_SYS_NICE. What an instance is doing, and if nothing, why, is in \
-            /run/buildos/agents/<toolchain>-<instance>.json, which 'buildosctl status' shows. On SIGTERM it ends its \
-            build, reports it as interrupted, and removes all that belonged to it.
+            The monitor does not start this agent yet: it is run by hand, as root or with CAP_NET_ADMIN and CAP_SYS_NICE. What \
+            an instance is doing, and if nothing, why, is in /run/buildos/agents/<toolchain>-<instance>.json. On SIGTERM \
+            it ends its build, reports it as interrupted, and removes all that belonged to it.
             """
     )
 

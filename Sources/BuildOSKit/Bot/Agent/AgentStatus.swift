@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What an instance of the agent is doing, in its `<toolchain>-<instance>.json`; `buildosctl status` shows it.
+/// What an instance of the agent is doing, in its `<toolchain>-<instance>.json`.
 public struct AgentStatus: Sendable, Hashable, Codable {
     /// What an instance can be doing.
     public enum Activity: String, Sendable, Hashable, Codable {
