@@ -18,7 +18,7 @@ import QEMUDirect
             boot: .kernel(
                 FilePath(arguments[2]),
                 initrd: FilePath(arguments[3]),
-                commandLine: "console=ttyS0 quiet guest=idle"
+                commandLine: "console=ttyS0 earlyprintk=ttyS0 guest=idle"
             ),
             runtimeDirectory: FilePath(arguments[5])
         )
