@@ -130,13 +130,27 @@ final class CommandSession: Sendable {
             if let key = Environment.Key(rawValue: name) { changes.updateValue(value, forKey: key) }
         }
         return Configuration(
-            executable: command.executable.contains("/")
-                ? .path(FilePath(command.executable)) : .name(command.executable),
-            arguments: Arguments(command.arguments),
+            executable: executable,
+            arguments: Arguments(
+                executablePathOverride: command.executable,
+                remainingValues: command.arguments
+            ),
             environment: .inherit.updating(changes),
             workingDirectory: command.workingDirectory,
             platformOptions: options
         )
+    }
+
+    /// The program. It is looked for here: swift-subprocess would fork for every directory of the search path.
+    private var executable: Executable {
+        let name = command.executable
+        if name.contains("/") { return .path(FilePath(name)) }
+        let path = (command.environment["PATH"] ?? HostProcess.environmentVariable("PATH")) ?? ""
+        for directory in path.split(separator: ":") where directory.hasPrefix("/") {
+            let file = FilePath(String(directory)).appending(name)
+            if access(file.string, X_OK) == 0, !FileTree.isDirectory(file) { return .path(file) }
+        }
+        return .name(name)
     }
 
     private func started(_ process: pid_t) { processID.withLock { $0 = process } }

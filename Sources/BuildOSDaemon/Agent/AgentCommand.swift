@@ -54,6 +54,9 @@ struct AgentCommand: AsyncParsableCommand {
     )
     var holdOnFailure: Int?
 
+    @Flag(help: "Boot a machine for every build, instead of going on from its saved memory.")
+    var cold = false
+
     @Option(
         help: ArgumentHelp(
             "Take this directory for the root of the file system, to try things out at a desk.",
@@ -93,6 +96,7 @@ struct AgentCommand: AsyncParsableCommand {
             version: try Self.given(toolchainVersion, or: "BUILDOS_TOOLCHAIN_VERSION", "--toolchain-version"),
             id: try Self.given(toolchainID, or: "BUILDOS_TOOLCHAIN_ID", "--toolchain-id"),
             virtualMachines: virtualMachines,
+            startsWarm: !cold,
             limits: AgentSetup.Limits(
                 poll: .seconds(pollInterval),
                 build: .seconds(buildTimeout),

@@ -21,6 +21,7 @@ struct AgentSetup {
         version: String,
         id: String,
         virtualMachines: String?,
+        startsWarm: Bool,
         limits: Limits
     ) async throws -> BuildAgent {
         let line = root.pushing(FilePath(root: nil, HostConfiguration.commandLineFile.components))
@@ -62,6 +63,7 @@ struct AgentSetup {
             controllerTrust: toolchain.controllerTrust,
             paths: AgentPaths(number, root: root)
         )
+        settings.startsWarm = startsWarm
         settings.bootstrapLimits.work = limits.bootstrap
         settings.bootstrapLimits.hold = limits.hold
         settings.buildLimits.work = limits.build

@@ -34,6 +34,14 @@ import Testing
         #expect(watch.handle(.ended(.killed), at: .seconds(55)) == [])
     }
 
+    @Test("BOT-4: a build whose result is the last that comes is ended with it")
+    func lastFile() {
+        var watch = GuestWatch(limits: .build, awaited: ["result"], ending: .kill)
+        #expect(watch.handle(Self.request("upload.tar", .write, .completed(byteCount: 9)), at: .seconds(5)) == [])
+        #expect(watch.handle(Self.delivery, at: .seconds(6)) == [.kill])
+        #expect(watch.handle(.ended(.killed), at: .seconds(7)) == [.finish(.delivered)])
+    }
+
     @Test("BOT-1: a bootstrap that delivers is shut down, so that its disk is whole")
     func bootstrap() {
         var watch = Self.watch(.powerDown)

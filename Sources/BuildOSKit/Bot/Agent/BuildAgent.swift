@@ -90,7 +90,7 @@ public actor BuildAgent {
         )
         spool = try ResultSpool(paths.spool)
         warmStart = WarmStart(
-            transport: ports.transport,
+            facts: HypervisorFacts(transport: ports.transport),
             storage: ports.storage,
             machines: ports.machines,
             runner: runner,

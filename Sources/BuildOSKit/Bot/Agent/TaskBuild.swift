@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Builds one task in a one-shot guest: a snapshot of the bootstrapped machine, removed whatever happens (BOT-2).
 struct TaskBuild: Sendable {
     let runner: GuestRunner
@@ -28,6 +30,7 @@ struct TaskBuild: Sendable {
         upload: @Sendable (FilePath) async -> Void
     ) async -> Report {
         let task = assignment.task
+        let watch = StartWatch()
         do {
             var attempt = 0
             while true {
@@ -42,7 +45,13 @@ struct TaskBuild: Sendable {
                 do {
                     let exchange = GuestExchange(in: snapshot)
                     let order = try await order(assignment, made, snapshot, exchange, isBoosted, isWarm)
-                    let outcome = try await runner.run(order, progress: progress)
+                    let outcome = try await runner.run(order) { step in
+                        if step == .working, let time = watch.read() {
+                            let origin = order.memory == nil ? "a boot" : "saved memory"
+                            logger.notice("task \(task.name)/\(task.version): at work after \(time), from \(origin)")
+                        }
+                        progress(step)
+                    }
                     if case .neverCalled(let reason) = outcome, attempt < settings.retries {
                         logger.warning("task \(task.name)/\(task.version): the machine \(reason); it is started again")
                         attempt += 1
@@ -177,5 +186,20 @@ struct TaskBuild: Sendable {
                 logger.error("\(snapshot): the temporary snapshot can't be removed: \(error)")
             }
         }.value
+    }
+}
+
+/// The time from a task's coming to the first request of its worker, read once.
+private final class StartWatch: Sendable {
+    private let start = ContinuousClock.now
+    private let isRead = Mutex(false)
+
+    /// The time so far, in whole milliseconds; `nil` if it was read before.
+    func read() -> String? {
+        let wasRead = isRead.withLock { isRead in
+            defer { isRead = true }
+            return isRead
+        }
+        return wasRead ? nil : "\(Int((ContinuousClock.now - start) / .milliseconds(1))) ms"
     }
 }

@@ -6,7 +6,7 @@ import FoundationEssentials
 /// Memory and disk lie together in `<name>-<T>`, which a build snapshots as a whole. They hold for one hypervisor, one CPU
 /// model and one shape of guest; for any other the machine is booted, and its memory saved anew.
 struct WarmStart: Sendable {
-    let transport: any Transport
+    let facts: HypervisorFacts
     let storage: any MachineStorage
     let machines: any VirtualMachines
     let runner: GuestRunner
@@ -78,15 +78,10 @@ struct WarmStart: Sendable {
 
     private func key(of order: GuestOrder) async throws -> Key {
         let definition = order.connectedDefinition
-        let information = try FileTree.readText("/proc/cpuinfo", limit: 64 << 20)
-        let processor = information.split(separator: "\n").filter { line in
-            ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"].contains { line.hasPrefix($0) }
-        }
-        let version = try? await transport.check(Command("qemu-system-x86_64", ["--version"]), timeLimit: .seconds(30))
         return Key(
             backend: machines.backendName,
-            hypervisor: String(version?.outputText.prefix { !$0.isNewline } ?? ""),
-            processor: Array(Set(processor)).sorted().joined(separator: "\n"),
+            hypervisor: await facts.version(),
+            processor: try facts.processor(),
             guest: [
                 "\(definition.cpus)", "\(definition.memory.kibibytes)", "\(order.macAddress)",
                 definition.deviceOptions?.joined(separator: " ") ?? "", "\(definition.board)",

@@ -30,20 +30,26 @@ public struct GuestNetwork: Sendable {
     ///
     /// - Throws: ``TransportError``, ``FileError``
     public func setUp() async throws {
-        await tearDown()
         do {
-            let bridgeAddress = try await addressOfBridge()
-            for command in Self.commands(number, bridge: bridge, bridgeAddress: bridgeAddress, user: user) {
-                try await run(command)
+            // As a rule nothing is left, and a build waits for this.
+            do { try await make() } catch {
+                await tearDown()
+                try await make()
             }
-            try await run(
-                Command("nft", ["-f", "-"]),
-                input: .bytes(Array(Self.rules(number, bridgeAddress: bridgeAddress).utf8))
-            )
         } catch {
             await tearDown()
             throw error
         }
+    }
+
+    private func make() async throws {
+        let bridgeAddress = try await addressOfBridge()
+        let steps = Self.steps(number, bridge: bridge, bridgeAddress: bridgeAddress, user: user)
+        try await run(Command("ip", ["-batch", "-"]), input: .bytes(Array(steps.utf8)))
+        try await run(
+            Command("nft", ["-f", "-"]),
+            input: .bytes(Array(Self.newRules(number, bridgeAddress: bridgeAddress).utf8))
+        )
     }
 
     /// Takes device and rules away; what isn't there is no error.
@@ -72,22 +78,21 @@ public struct GuestNetwork: Sendable {
         var remedy: String? { "see 'ip link show dev' on this host" }
     }
 
-    static func commands(
+    /// Commands of ip(8), a line each. What is there already is no error.
+    static func steps(
         _ number: GuestNumber,
         bridge: String,
         bridgeAddress: MACAddress,
         user: String?
-    ) -> [Command] {
-        [
-            // A bridge whose address nobody has set takes that of any device that joins it; the rules name this one.
-            Command("ip", ["link", "set", "dev", bridge, "address", bridgeAddress.description]),
-            Command("ip", ["address", "replace", "\(agentAddress)/32", "dev", "lo"]),
-            Command(
-                "ip",
-                ["tuntap", "add", "dev", number.tap, "mode", "tap"] + (user.map { ["user", $0] } ?? [])
-            ),
-            Command("ip", ["link", "set", "dev", number.tap, "master", bridge, "up"]),
-        ]
+    ) -> String {
+        // A bridge whose address nobody has set takes that of any device that joins it; the rules name this one.
+        """
+        link set dev \(bridge) address \(bridgeAddress)
+        address replace \(agentAddress)/32 dev lo
+        tuntap add dev \(number.tap) mode tap\(user.map { " user \($0)" } ?? "")
+        link set dev \(number.tap) master \(bridge) up
+
+        """
     }
 
     static func undoing(_ number: GuestNumber) -> [Command] {
@@ -98,6 +103,12 @@ public struct GuestNetwork: Sendable {
     }
 
     static func table(_ number: GuestNumber) -> String { "buildos-\(number.tap)" }
+
+    /// The rules in place of those that may be there: declared, a table can be deleted whether it was there or not.
+    static func newRules(_ number: GuestNumber, bridgeAddress: MACAddress) -> String {
+        "table bridge \(table(number))\ndelete table bridge \(table(number))\n"
+            + rules(number, bridgeAddress: bridgeAddress)
+    }
 
     /// The rules. A guest reaches its own server and no other's.
     static func rules(_ number: GuestNumber, bridgeAddress: MACAddress) -> String {

@@ -6,7 +6,8 @@ public struct GuestLimits: Sendable, Hashable {
     public var work: Duration
     /// From the power button to its end.
     public var shutdown: Duration
-    /// How long it must ask for nothing, after the file that is waited for has come, to be done.
+    /// How long it must ask for nothing, after the file that is waited for has come, to be done; zero if that file is the
+    /// last there is.
     public var quiet: Duration
     /// For how long a guest that failed is kept, suspended, for an operator to log in; `nil` for not at all.
     public var hold: Duration?
@@ -28,8 +29,8 @@ public struct GuestLimits: Sendable, Hashable {
 
     /// Those of a bootstrap, as the original agent has them (build2-facts, 2.10).
     public static let bootstrap = GuestLimits(startUp: .seconds(300), work: .seconds(3600))
-    /// Those of a build.
-    public static let build = GuestLimits(startUp: .seconds(240), work: .seconds(5400))
+    /// Those of a build: its result is the last that a worker hands over (build2-facts, 3).
+    public static let build = GuestLimits(startUp: .seconds(240), work: .seconds(5400), quiet: .zero)
 }
 
 /// How the work with a guest came out.
@@ -151,6 +152,7 @@ struct GuestWatch: Sendable, Hashable {
             awaited.contains(transfer.name)
         {
             phase = .settling(lastRequest: now)
+            if limits.quiet == .zero { return tick(now) }
         }
         return []
     }
