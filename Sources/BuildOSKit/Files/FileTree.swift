@@ -5,11 +5,13 @@ import Glibc
 public enum FileTree {
     /// Writes a file so that a reader sees the old content or the new, whole: temporary name, fsync, rename.
     ///
+    /// - Parameter durably: whether it must outlive a crash of the machine. What doesn't is spared the wait for the disk.
     /// - Throws: ``FileError``; the old content is then untouched.
     public static func write(
         _ bytes: some Sequence<UInt8>,
         to path: FilePath,
-        permissions: FilePermissions = [.ownerReadWrite, .groupRead, .otherRead]
+        permissions: FilePermissions = [.ownerReadWrite, .groupRead, .otherRead],
+        durably: Bool = true
     ) throws(FileError) {
         let temporary = FilePath("\(path.string).tmp-\(getpid())")
         do {
@@ -21,19 +23,19 @@ public enum FileTree {
             )
             try file.closeAfter {
                 try file.writeAll(bytes)
-                guard fchmod(file.rawValue, permissions.rawValue) == 0, fsync(file.rawValue) == 0 else {
-                    throw Errno(rawValue: errno)
-                }
+                guard fchmod(file.rawValue, permissions.rawValue) == 0,
+                    !durably || fsync(file.rawValue) == 0
+                else { throw Errno(rawValue: errno) }
             }
             guard rename(temporary.string, path.string) == 0 else { throw Errno(rawValue: errno) }
         } catch {
             unlink(temporary.string)
             throw FileError("write", path, error as? Errno ?? .ioError)
         }
-        synchronize(path.removingLastComponent())
+        if durably { synchronize(path.removingLastComponent()) }
     }
 
-    /// Writes a text file as ``write(_:to:permissions:)`` does.
+    /// Writes a text file as ``write(_:to:permissions:durably:)`` does.
     public static func write(
         _ text: String,
         to path: FilePath,

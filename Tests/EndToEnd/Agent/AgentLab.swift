@@ -175,16 +175,29 @@ struct AgentLab {
     }
 
     /// Runs an agent as long as the closure runs.
-    func withAgent(_ options: [String] = [], _ body: () async throws -> Void) async throws {
+    ///
+    /// - Parameter programs: a directory with programs that come before those of the system.
+    func withAgent(
+        _ options: [String] = [],
+        programs: FilePath? = nil,
+        _ body: () async throws -> Void
+    ) async throws {
+        let path = HostProcess.environmentVariable("PATH") ?? "/usr/sbin:/usr/bin"
         let command = lab.inNetwork(
-            StagedTree.program("buildosd").string,
+            "env",
             [
-                "agent", "--toolchain", "default", "--instance", "1", "--toolchain-version", "0.18.0",
-                "--toolchain-id", "t1", "--virtual-machines", "qemu", "--root", root.string,
+                "PATH=\(programs.map { "\($0):" } ?? "")\(path)", StagedTree.program("buildosd").string, "agent",
+                "--toolchain", "default", "--instance", "1", "--toolchain-version", "0.18.0", "--toolchain-id", "t1",
+                "--virtual-machines", "qemu", "--root", root.string,
                 "--poll-interval", "1",
             ] + options
         )
         try await lab.withProgram("agent", command, body)
+    }
+
+    /// The lines that agents have logged so far.
+    func agentLog() throws -> [Substring] {
+        try FileTree.readText(lab.logs.appending("agent.log"), limit: 1 << 22).split(separator: "\n")
     }
 
     /// What the agent says of itself.

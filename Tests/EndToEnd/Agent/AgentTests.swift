@@ -23,6 +23,10 @@ extension EndToEndTests {
                     #expect(made.toolchainID == "t1" && made.bootstrap.versions["bbot"] == "0.18.0")
 
                     for _ in 1...3 { #expect(try await lab.build() == "success") }
+                    try await lab.publishPackage(check: WarmBuild.check)
+                    try await warmBuilds(lab, made)
+                    let starts = try lab.agentLog().filter { $0.contains(": at work after ") }
+                    #expect(starts.count == 6 && starts.allSatisfy { $0.hasSuffix(" ms, from saved memory") })
                     try await lab.publishPackage(check: "false")
                     #expect(try await lab.build() == "error")
                     try await lab.publishPackage(check: "sync; echo c > /proc/sysrq-trigger")
@@ -34,17 +38,66 @@ extension EndToEndTests {
                         try lab.agentStatus().activity == .idle
                     }
                     let status = try lab.agentStatus()
-                    #expect(status.results == ["success": 4, "error": 1, "abnormal": 1])
+                    #expect(status.results == ["success": 7, "error": 1, "abnormal": 1])
                     #expect(status.reason?.contains("has no task") == true)
                 }
                 #expect(try await lab.leftovers() == [])
                 try await killed(lab, clean)
+                #expect(try await lab.leftovers() == [])
+                try await invalid(lab)
                 #expect(try await lab.leftovers() == [])
                 let log = try FileTree.readText(lab.lab.logs.appending("controller.log"), limit: 1 << 22)
                 #expect(
                     !log.split(separator: "\n").contains { $0.hasPrefix("build") && !$0.hasSuffix(" ok") },
                     "\(log)"
                 )
+            }
+        }
+
+        /// Machines that go on from the same memory have the right time, randomness of their own, and one address each.
+        private func warmBuilds(_ lab: AgentLab, _ made: BootstrappedManifest) async throws {
+            var spans: [ClosedRange<Int>] = []
+            for _ in 1...3 {
+                let start = time(nil)
+                #expect(try await lab.build() == "success")
+                spans.append(start - 1...time(nil) + 1)
+            }
+            let builds = try WarmBuild.all(in: lab)
+            #expect(builds.count == 3 && Set(builds.map(\.random)).count == 3, "\(builds)")
+            for (build, span) in zip(builds, spans) { #expect(span.contains(build.time), "\(build), \(span)") }
+            let address = try #require(made.machine.macAddress)
+            #expect(builds.allSatisfy { $0.hardware == "\(address)" }, "\(builds), \(address)")
+            let leases = try FileTree.readText(lab.lab.directory.appending("agent-leases"))
+            #expect(builds.allSatisfy { leases.contains(" \(address) \($0.address) ") }, "\(builds), \(leases)")
+        }
+
+        /// Saved memory that is damaged is no reason not to build, and that of another QEMU is not used but made anew.
+        private func invalid(_ lab: AgentLab) async throws {
+            let machine = lab.machine.appending("linux-default")
+            try await lab.lab.transport.check(Command("btrfs", ["property", "set", machine.string, "ro", "false"]))
+            try FileTree.write([UInt8](repeating: 0x5a, count: 4096), to: machine.appending(".warm/memory"))
+            try await lab.lab.transport.check(Command("btrfs", ["property", "set", machine.string, "ro", "true"]))
+            var before = try lab.agentLog().count
+            try await lab.withAgent {
+                #expect(try await lab.build() == "success")
+                let log = try lab.agentLog().dropFirst(before)
+                #expect(log.contains { $0.contains("its saved memory can't be used") }, "\(log)")
+                #expect(log.contains { $0.hasSuffix(" ms, from a boot") }, "\(log)")
+            }
+            let programs = lab.root.appending("other-qemu")
+            try FileTree.makeDirectory(programs)
+            try FileTree.write(
+                "#!/bin/sh\n[ \"$1\" = --version ] && exec echo 'QEMU emulator version 0.0'\n"
+                    + "exec /usr/bin/qemu-system-x86_64 \"$@\"\n",
+                to: programs.appending("qemu-system-x86_64"),
+                permissions: [.ownerReadWriteExecute, .groupReadExecute, .otherReadExecute]
+            )
+            before = try lab.agentLog().count
+            try await lab.withAgent(programs: programs) {
+                #expect(try await lab.build() == "success")
+                let log = try lab.agentLog().dropFirst(before)
+                #expect(log.contains { $0.contains("its memory is saved") }, "\(log)")
+                #expect(log.contains { $0.hasSuffix(" ms, from saved memory") }, "\(log)")
             }
         }
 
@@ -76,6 +129,31 @@ extension EndToEndTests {
                 try DrainRequest.remove(drain)
                 #expect(try await lab.build() == "success")
             }
+        }
+    }
+}
+
+/// What a build that went on from saved memory found, as it told the web server.
+private struct WarmBuild {
+    let random: String
+    let time: Int
+    let hardware: String
+    let address: String
+
+    /// The commands of a `make check` that tells.
+    static let check =
+        "curl -sS -o /dev/null http://\(AgentLab.address):8080/facts/$$(cat /proc/sys/kernel/random/uuid)/$$(date +%s)/"
+        + "$$(cat /sys/class/net/e*/address)"
+
+    static func all(in lab: AgentLab) throws -> [WarmBuild] {
+        let log = try FileTree.readText(lab.lab.logs.appending("agent-web.log"), limit: 1 << 22)
+        return log.split(separator: "\n").compactMap { line in
+            // 10.98.0.100 - - [25/Nov/2026 12:00:00] "GET /facts/<random>/<time>/<hardware> HTTP/1.1" 404 -
+            let words = line.split(separator: " ")
+            guard let path = words.first(where: { $0.hasPrefix("/facts/") })?.split(separator: "/"), path.count == 4,
+                let time = Int(path[2])
+            else { return nil }
+            return WarmBuild(random: "\(path[1])", time: time, hardware: "\(path[3])", address: "\(words[0])")
         }
     }
 }

@@ -98,9 +98,11 @@ struct TaskBuild: Sendable {
             trusted: settings.controllerTrust,
             keepsChecksums: assignment.agentChecksum == AgentSettings.agentChecksum
         )
+        // It goes with the snapshot, after a crash too.
         try FileTree.write(
             try ManifestSerializer.serialize([task]),
-            to: exchange.get.appending(Self.taskName)
+            to: exchange.get.appending(Self.taskName),
+            durably: false
         )
         var order = try Self.order(made, snapshot, exchange, settings, isBoosted: isBoosted)
         if isWarm { order.memory = await warmStart.memory(in: snapshot, for: order) }

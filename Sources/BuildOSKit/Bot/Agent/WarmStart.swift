@@ -68,6 +68,7 @@ struct WarmStart: Sendable {
             try await storage.synchronize(snapshot)
             try await storage.delete(target)
             try await storage.snapshot(snapshot, to: target, readOnly: true)
+            logger.notice("machine \(machine.name): its memory is saved, builds go on from there")
             isReady = true
         } catch {
             logger.warning("machine \(machine.name): its memory can't be saved, builds boot it: \(error)")

@@ -45,11 +45,12 @@ public struct GuestNetwork: Sendable {
     private func make() async throws {
         let bridgeAddress = try await addressOfBridge()
         let steps = Self.steps(number, bridge: bridge, bridgeAddress: bridgeAddress, user: user)
-        try await run(Command("ip", ["-batch", "-"]), input: .bytes(Array(steps.utf8)))
-        try await run(
-            Command("nft", ["-f", "-"]),
-            input: .bytes(Array(Self.newRules(number, bridgeAddress: bridgeAddress).utf8))
-        )
+        let rules = Self.newRules(number, bridgeAddress: bridgeAddress)
+        // The rules name the device, whether it is there yet or not.
+        async let device = run(Command("ip", ["-batch", "-"]), input: .bytes(Array(steps.utf8)))
+        async let table = run(Command("nft", ["-f", "-"]), input: .bytes(Array(rules.utf8)))
+        _ = try await device
+        _ = try await table
     }
 
     /// Takes device and rules away; what isn't there is no error.
