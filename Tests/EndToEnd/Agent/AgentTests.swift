@@ -71,7 +71,7 @@ extension EndToEndTests {
             #expect(builds.allSatisfy { leases.contains(" \(address) \($0.address) ") }, "\(builds), \(leases)")
         }
 
-        /// Saved memory that is damaged is no reason not to build, and that of another QEMU is not used but made anew.
+        /// Saved memory that is damaged is no reason not to build, and is made anew; that of another QEMU is not used.
         private func invalid(_ lab: AgentLab) async throws {
             let machine = lab.machine.appending("linux-default")
             try await lab.lab.transport.check(Command("btrfs", ["property", "set", machine.string, "ro", "false"]))
@@ -83,6 +83,10 @@ extension EndToEndTests {
                 let log = try lab.agentLog().dropFirst(before)
                 #expect(log.contains { $0.contains("its saved memory can't be used") }, "\(log)")
                 #expect(log.contains { $0.hasSuffix(" ms, from a boot") }, "\(log)")
+                #expect(try await lab.build() == "success")
+                let later = try lab.agentLog().dropFirst(before + log.count)
+                #expect(later.contains { $0.contains("its memory is saved") }, "\(later)")
+                #expect(later.contains { $0.hasSuffix(" ms, from saved memory") }, "\(later)")
             }
             let programs = lab.root.appending("other-qemu")
             try FileTree.makeDirectory(programs)

@@ -66,6 +66,7 @@ struct TaskBuild: Sendable {
                     // Saved memory that can't be restored is no reason not to build.
                     if order(isWarm, failedFor: error) {
                         logger.warning("machine \(machine.name): its saved memory can't be used: \(error)")
+                        if (error as? VirtualMachineError)?.kind == .badSnapshot { await warmStart.discard(machine) }
                         attempt += 1
                         continue
                     }

@@ -77,6 +77,19 @@ struct WarmStart: Sendable {
         return isReady
     }
 
+    /// Removes saved memory that is damaged, so that it is made anew before the next build. To be called with the machine's
+    /// lock.
+    func discard(_ machine: BuildMachine) async {
+        let target = machine.bootstrapped(settings.number.toolchain)
+        do {
+            try await storage.setReadOnly(false, target)
+            try FileTree.remove(target.appending(Self.directoryName))
+            try await storage.setReadOnly(true, target)
+        } catch {
+            logger.warning("machine \(machine.name): its saved memory can't be removed: \(error)")
+        }
+    }
+
     private func key(of order: GuestOrder) async throws -> Key {
         let definition = order.connectedDefinition
         return Key(
