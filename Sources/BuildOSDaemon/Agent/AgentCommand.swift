@@ -40,6 +40,14 @@ struct AgentCommand: AsyncParsableCommand {
     )
     var pollInterval = 50
 
+    @Option(
+        help: ArgumentHelp(
+            "Most seconds from a machine's start to its first request; it is started again then, twice.",
+            valueName: "seconds"
+        )
+    )
+    var startupTimeout = 240
+
     @Option(help: ArgumentHelp("Most seconds from a build's first request to its result.", valueName: "seconds"))
     var buildTimeout = 5400
 
@@ -74,7 +82,7 @@ struct AgentCommand: AsyncParsableCommand {
     func validate() throws {
         for (name, value) in [
             ("--build-timeout", buildTimeout), ("--bootstrap-timeout", bootstrapTimeout),
-            ("--poll-interval", pollInterval),
+            ("--startup-timeout", startupTimeout), ("--poll-interval", pollInterval),
         ]
         where !(1...86400).contains(value) {
             throw ValidationError("\(name): from 1 to 86400 seconds")
@@ -99,6 +107,7 @@ struct AgentCommand: AsyncParsableCommand {
             startsWarm: !cold,
             limits: AgentSetup.Limits(
                 poll: .seconds(pollInterval),
+                startUp: .seconds(startupTimeout),
                 build: .seconds(buildTimeout),
                 bootstrap: .seconds(bootstrapTimeout),
                 hold: holdOnFailure.map { .seconds($0) }

@@ -10,6 +10,7 @@ struct AgentSetup {
     /// What an operator may set of an agent's times.
     struct Limits {
         let poll: Duration
+        let startUp: Duration
         let build: Duration
         let bootstrap: Duration
         let hold: Duration?
@@ -64,8 +65,10 @@ struct AgentSetup {
             paths: AgentPaths(number, root: root)
         )
         settings.startsWarm = startsWarm
+        settings.bootstrapLimits.startUp = limits.startUp
         settings.bootstrapLimits.work = limits.bootstrap
         settings.bootstrapLimits.hold = limits.hold
+        settings.buildLimits.startUp = limits.startUp
         settings.buildLimits.work = limits.build
         settings.buildLimits.hold = limits.hold
         let transport = try registry.makeTransport(to: .thisMachine)

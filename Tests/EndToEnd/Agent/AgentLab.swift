@@ -1,4 +1,5 @@
 import BuildOSKit
+import Glibc
 import TestSupport
 import Testing
 
@@ -12,6 +13,8 @@ struct AgentLab {
 
     static let address = "10.98.0.1"
     static let controller = "http://\(address):8090"
+    /// A controller of a higher priority: its tasks interrupt those of the other.
+    static let urgentController = "http://\(address):8091"
 
     var machine: FilePath { volume.appending("linux") }
     var status: FilePath { root.appending("run/buildos/agents/default-1.json") }
@@ -70,7 +73,8 @@ struct AgentLab {
         try FileTree.write("\(try await lab.toolchainTrust())\n", to: files.appending("trust"))
         try FileTree.write(
             "buildos.toolchain_url=http://\(Self.address)/agent/toolchain.sha256 buildos.ram_total=5 "
-                + "buildos.controller_url=\(Self.controller)/?build-task",
+                + "buildos.controller_url=\(Self.controller)/?build-task "
+                + "buildos.controller_url=1000=\(Self.urgentController)/?build-task",
             to: root.appending("proc/cmdline")
         )
     }
@@ -109,32 +113,39 @@ struct AgentLab {
             "python3",
             ["-m", "http.server", "8080", "--bind", Self.address, "--directory", lab.web.string]
         )
-        let controller = lab.inside(
-            "python3",
-            [
-                Lab.fixture("controller.py").string, "--task", task.string, "--address", Self.address, "--port", "8090",
-            ]
-        )
+        func controller(port: String) -> Command {
+            lab.inside(
+                "python3",
+                [
+                    Lab.fixture("controller.py").string, "--task", task.string, "--address", Self.address, "--port",
+                    port,
+                ]
+            )
+        }
         try await lab.withProgram("agent-dnsmasq", names) {
             try await lab.withProgram("agent-web", web) {
-                try await lab.withProgram("controller", controller) {
-                    try await eventually("the controller", within: .seconds(20)) {
-                        (try? await control("tasks=0")) != nil
+                try await lab.withProgram("controller", controller(port: "8090")) {
+                    try await lab.withProgram("urgent-controller", controller(port: "8091")) {
+                        for url in [Self.controller, Self.urgentController] {
+                            try await eventually("the controller", within: .seconds(20)) {
+                                (try? await control("tasks=0", at: url)) != nil
+                            }
+                        }
+                        try await body()
                     }
-                    try await body()
                 }
             }
         }
     }
 
-    /// Tells the controller what to do with the requests to come.
-    func control(_ query: String) async throws {
-        try await lab.check("curl", ["-sS", "--fail", "-X", "POST", "\(Self.controller)/control?\(query)"])
+    /// Tells a controller what to do with the requests to come.
+    func control(_ query: String, at controller: String = Self.controller) async throws {
+        try await lab.check("curl", ["-sS", "--fail", "-X", "POST", "\(controller)/control?\(query)"])
     }
 
-    /// The statuses of the results that came, in order.
-    func results() async throws -> [String] {
-        try await lab.check("curl", ["-sS", "--fail", "\(Self.controller)/control/results"])
+    /// The statuses of the results that came to a controller, in order.
+    func results(at controller: String = Self.controller) async throws -> [String] {
+        try await lab.check("curl", ["-sS", "--fail", "\(controller)/control/results"])
             .split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) }
     }
 
@@ -198,6 +209,35 @@ struct AgentLab {
     /// The lines that agents have logged so far.
     func agentLog() throws -> [Substring] {
         try FileTree.readText(lab.logs.appending("agent.log"), limit: 1 << 22).split(separator: "\n")
+    }
+
+    /// Has no guest's request reach an agent as long as the closure runs: to the agent, none of them asks.
+    func withGuestsUnheard(_ body: () async throws -> Void) async throws {
+        let table = "unheard"
+        // Before the agent's own rules, which have the priority dstnat, -300.
+        let hook = "{ type filter hook prerouting priority -400; }"
+        try await lab.check("nft", ["add table bridge \(table); add chain bridge \(table) requests \(hook)"])
+        try await lab.check("nft", ["add rule bridge \(table) requests udp dport 69 drop"])
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await body()) } catch { outcome = .failure(error) }
+        try await lab.check("nft", ["delete", "table", "bridge", table])
+        try outcome.get()
+    }
+
+    /// The names of the results that could not be delivered yet.
+    func keptResults() throws -> [String] {
+        try FileTree.names(in: root.appending("state/bbot/spool")).filter { $0.hasSuffix(".result") }
+    }
+
+    /// How often agents have started a machine again of which nothing was heard.
+    func restarts() throws -> Int {
+        try agentLog().count { $0.contains("it is started again") }
+    }
+
+    /// Ends the agent in a way that it can't do anything about; ``withAgent(_:_:)`` throws then.
+    func killAgent() async throws {
+        kill(try agentStatus().processId, SIGKILL)
+        try await Task.sleep(for: .seconds(1))
     }
 
     /// What the agent says of itself.

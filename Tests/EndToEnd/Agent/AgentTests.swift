@@ -42,13 +42,18 @@ extension EndToEndTests {
                     #expect(status.reason?.contains("has no task") == true)
                 }
                 #expect(try await lab.leftovers() == [])
+                try await silent(lab)
+                try await away(lab, clean)
+                #expect(try await lab.leftovers() == [])
                 try await killed(lab, clean)
                 #expect(try await lab.leftovers() == [])
                 try await invalid(lab)
                 #expect(try await lab.leftovers() == [])
                 let log = try FileTree.readText(lab.lab.logs.appending("controller.log"), limit: 1 << 22)
                 #expect(
-                    !log.split(separator: "\n").contains { $0.hasPrefix("build") && !$0.hasSuffix(" ok") },
+                    !log.split(separator: "\n").contains {
+                        $0.hasPrefix("build") && !$0.hasSuffix(" ok") && !$0.hasSuffix(" dropped")
+                    },
                     "\(log)"
                 )
             }
@@ -115,8 +120,7 @@ extension EndToEndTests {
                     try await eventually("a build", within: .seconds(120)) {
                         try lab.agentStatus().reason == "the machine works"
                     }
-                    kill(try lab.agentStatus().processId, SIGKILL)
-                    try await Task.sleep(for: .seconds(1))
+                    try await lab.killAgent()
                 }
             }
             #expect(try await !lab.leftovers().isEmpty)

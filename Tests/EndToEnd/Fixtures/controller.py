@@ -8,7 +8,8 @@ it demands that key's fingerprint, gives challenges and verifies their signature
 then one line for each request: what it was, and 'ok' or what was wrong with it.
 
 POST /control?fail=STATUS&times=N has the next N requests answered with that status; ?drop=1&times=N has them dropped without
-an answer; ?tasks=N is how many tasks are left to give (-1: no end); ?answer=TEXT sends that text for the next task.
+an answer; ?times=0 ends both; ?tasks=N is how many tasks are left to give (-1: no end); ?answer=TEXT sends that text for
+the next task.
 GET /control/results is what came, one line for a result: session, status. GET /control/log is what was printed.
 """
 
@@ -290,6 +291,8 @@ class Controller:
         values = dict(query)
         with self.lock:
             times = int(values.get("times", "1"))
+            if times == 0:
+                self.trouble.clear()
             if "fail" in values:
                 self.trouble += [int(values["fail"])] * times
             if "drop" in values:
