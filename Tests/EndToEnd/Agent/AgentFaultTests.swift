@@ -4,6 +4,24 @@ import Testing
 
 /// What goes wrong beside a build: steps of the agent's test at a desk.
 extension EndToEndTests.Agent {
+    /// A task of a higher priority ends one that runs and is built in its machine; both controllers are told.
+    func interrupted(_ lab: AgentLab, _ clean: String) async throws {
+        try await lab.publishPackage(check: "sleep 10000")
+        try await lab.withAgent {
+            try await lab.control("tasks=1")
+            try await eventually("a build", within: .seconds(120)) {
+                try lab.agentStatus().reason == "the machine works"
+            }
+            try await lab.publishPackage(check: clean)
+            try await lab.control("tasks=1", at: AgentLab.urgentController)
+            try await eventually("the urgent result", within: .seconds(120), every: .seconds(1)) {
+                try await lab.results(at: AgentLab.urgentController) == ["success"]
+            }
+            #expect(try await lab.results().last == "interrupt")
+            #expect(try await lab.build() == "success")
+        }
+    }
+
     /// A machine of which nothing is heard is started three times, and given up for a fault that isn't the task's.
     func silent(_ lab: AgentLab) async throws {
         let before = try lab.restarts()

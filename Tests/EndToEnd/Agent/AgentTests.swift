@@ -44,6 +44,7 @@ extension EndToEndTests {
                 #expect(try await lab.leftovers() == [])
                 try await silent(lab)
                 try await away(lab, clean)
+                try await interrupted(lab, clean)
                 #expect(try await lab.leftovers() == [])
                 try await killed(lab, clean)
                 #expect(try await lab.leftovers() == [])

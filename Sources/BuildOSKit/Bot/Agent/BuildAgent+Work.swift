@@ -110,12 +110,11 @@ extension BuildAgent {
     }
 
     /// Builds a task and reports its result.
-    func build(
-        _ assignment: TaskResponse.Assignment,
-        from controller: Controller,
-        in machine: BuildMachine,
-        _ made: BootstrappedManifest
-    ) async {
+    ///
+    /// - Returns: a task of a higher priority that came meanwhile, to be built in the same machine: it has interrupted this
+    ///   one, unless that had just ended.
+    func build(_ offer: Offer, in machine: BuildMachine, _ made: BootstrappedManifest) async -> Offer? {
+        let (assignment, controller) = offer
         let task = assignment.task
         logger.notice("task \(task.name)/\(task.version) of \(controller.url) in machine \(machine.name)")
         setTask(AgentStatus.Task(name: task.name, version: task.version, controller: controller.description))
@@ -128,17 +127,40 @@ extension BuildAgent {
             warmStart: warmStart,
             logger: logger
         )
-        let report = await build.run(
-            assignment,
-            in: machine,
-            made,
-            isBoosted: ControllerPriority(controller).isBoosted,
-            progress: { progress in Task { await self.show(progress, machine, .building) } },
-            upload: { archive in await self.upload(archive, of: assignment) }
-        )
+        beginWatch()
+        let work = Task {
+            await build.run(
+                assignment,
+                in: machine,
+                made,
+                isBoosted: ControllerPriority(controller).isBoosted,
+                progress: { progress in Task { await self.show(progress, machine, .building) } },
+                upload: { archive in await self.upload(archive, of: assignment) }
+            )
+        }
+        let watch = Task {
+            let above = await challenge(to: controller, in: made)
+            if above != nil { work.cancel() }
+            return above
+        }
+        var report = await withTaskCancellationHandler {
+            await work.value
+        } onCancel: {
+            work.cancel()
+        }
+        endWatch()
+        if report.isInterrupted, !Task.isCancelled {
+            report.result = .ofAgent(task, .interrupt, "a task of a higher priority needs its machine")
+        }
         logger.notice("task \(task.name)/\(task.version): \(report.result.status.rawValue)")
         count(report.result)
         await deliver(report.result, of: assignment)
+        // A question that is on its way is waited for: a task whose answer nobody reads is lost for hours.
+        return await withTaskCancellationHandler {
+            await watch.value
+        } onCancel: {
+            watch.cancel()
+        }
     }
 
     private func upload(_ archive: FilePath, of assignment: TaskResponse.Assignment) async {

@@ -48,6 +48,9 @@ public actor BuildAgent {
     private(set) var status: AgentStatus
     /// Machines whose memory could not be saved: they are booted for each build.
     private var cold: Set<FilePath> = []
+    /// Whether a task runs that another may interrupt.
+    private var isWatched = false
+    private var pauseOfWatch: Task<Void, Never>?
 
     /// Creates an agent; ``run()`` sets it to work.
     ///
@@ -150,12 +153,7 @@ public actor BuildAgent {
         }
         enter(.asking, nil)
         var generator = SystemRandomNumberGenerator()
-        let request = TaskRequest(
-            agent: settings.host,
-            toolchainName: settings.number.toolchain,
-            toolchainVersion: settings.toolchainVersion,
-            machines: held.map(\.made.machine.header)
-        )
+        let request = taskRequest(held.map(\.made))
         let answer: ControllerRound
         do {
             answer = try await client.task(
@@ -180,10 +178,45 @@ public actor BuildAgent {
             }
             // The others are free for the other instances.
             held.removeAll { $0.machine != chosen.machine }
-            await build(assignment, from: controller, in: chosen.machine, chosen.made)
+            var next: Offer? = (assignment, controller)
+            while let offer = next { next = await build(offer, in: chosen.machine, chosen.made) }
             withExtendedLifetime(held) {}
             return .zero
         }
+    }
+
+    /// What controllers are told of this host and its machines.
+    func taskRequest(_ machines: [BootstrappedManifest]) -> TaskRequest {
+        TaskRequest(
+            agent: settings.host,
+            toolchainName: settings.number.toolchain,
+            toolchainVersion: settings.toolchainVersion,
+            machines: machines.map(\.machine.header)
+        )
+    }
+
+    // MARK: Watch for tasks that may interrupt
+
+    func beginWatch() { isWatched = true }
+
+    func endWatch() {
+        isWatched = false
+        pauseOfWatch?.cancel()
+    }
+
+    /// Waits, but not beyond the end of the watch.
+    ///
+    /// - Returns: whether the watch goes on.
+    func watchPause(_ duration: Duration) async -> Bool {
+        guard isWatched, !Task.isCancelled else { return false }
+        let pause = Task { () -> Void in try? await Task.sleep(for: duration) }
+        pauseOfWatch = pause
+        await withTaskCancellationHandler {
+            await pause.value
+        } onCancel: {
+            pause.cancel()
+        }
+        return isWatched && !Task.isCancelled
     }
 
     /// Waits, but not for long once a drain was asked for or taken back.
@@ -262,7 +295,7 @@ public actor BuildAgent {
         return false
     }
 
-    private func runningPriorities() -> [ControllerPriority] {
+    func runningPriorities() -> [ControllerPriority] {
         AgentStatus.all(in: settings.paths.status)
             .filter { $0.toolchain != status.toolchain || $0.instance != status.instance }
             .filter { $0.activity == .building && kill($0.processId, 0) == 0 }
