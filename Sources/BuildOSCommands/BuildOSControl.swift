@@ -16,10 +16,12 @@ public struct BuildOSControl: AsyncParsableCommand {
             ConfigCommand.self,
             ConformanceCommand.self,
             DoctorCommand.self,
+            DrainCommand.self,
             ImageCommand.self,
             LoginMachineCommand.self,
             MachineCommand.self,
             RemoveMachineCommand.self,
+            ResumeCommand.self,
             StatusCommand.self,
             UploadMachineCommand.self,
         ]

@@ -152,7 +152,7 @@ import Testing
             guard case .ready(let synced) = await toolchains.sync(try toolchain(lab)) else {
                 throw ConformanceFailure("the toolchain was not published")
             }
-            try await toolchains.bootstrap(toolchain(lab), synced)
+            #expect(try await toolchains.bootstrap(toolchain(lab), synced).kind == .bbot)
             #expect(FileTree.exists(lab.layout.prefix(.default).appending("bin/bbot-agent")))
             let other = SyncedToolchain(
                 version: "0.4.0",
@@ -160,6 +160,27 @@ import Testing
                 checksums: try #require(.init(.sha1, bytes: [UInt8](repeating: 0, count: 20)))
             )
             await #expect(throws: Trouble.self) { try await toolchains.bootstrap(toolchain(lab), other) }
+        }
+    }
+
+    @Test("TOOL-5: builtin agents need no bootstrap, and stand in for the toolchain's own where that can't be built")
+    func builtinAgents() async throws {
+        try await ToolchainLab.run { lab in
+            let toolchains = try toolchains(lab)
+            try await lab.make("0.4.0", ["--behaviour", "no-bbot"])
+            let undecided = try toolchain(lab)
+            guard case .ready(let synced) = await toolchains.sync(undecided) else {
+                throw ConformanceFailure("the toolchain was not published")
+            }
+            let standIn = try await toolchains.bootstrap(undecided, synced)
+            #expect(standIn.kind == .builtin && standIn.reason.contains("can't build the bot package: exit status 1"))
+            let bbot = Toolchain(url: undecided.url, trust: undecided.trust, agent: .bbot)
+            await #expect(throws: ToolchainBootstrapError.self) { try await toolchains.bootstrap(bbot, synced) }
+
+            try FileTree.remove(lab.layout.log(.default))
+            let builtin = Toolchain(url: undecided.url, trust: undecided.trust, agent: .builtin)
+            #expect(try await toolchains.bootstrap(builtin, synced).kind == .builtin)
+            #expect(!FileTree.exists(lab.layout.log(.default)))
         }
     }
 

@@ -30,14 +30,18 @@ enum ConfigListing {
     }
 
     static func values(of toolchain: Toolchain, in configuration: HostConfiguration) -> [ConfigReport.Value] {
-        let single: [(Parameter, String)] = [
+        let single: [(Parameter, String?)] = [
             (.toolchainURL, toolchain.url.description),
             (.toolchainTrust, toolchain.trust.description),
             (.instances, "\(toolchain.instances)"),
             (.nice, "\(toolchain.nice)"),
             (.bridge, toolchain.bridge.rawValue),
+            (.agent, toolchain.agent?.rawValue),
+            (.buildLimit, toolchain.buildLimit.inSeconds),
+            (.holdOnFailure, toolchain.holdOnFailure.inSeconds),
         ]
-        return single.map { value($0.0, toolchain.name, $0.1, meaning: "", in: configuration) }
+        let undecided = "bbot if it can be built, else builtin"
+        return single.map { value($0.0, toolchain.name, $0.1, meaning: undecided, in: configuration) }
             + list(
                 .controllerURL,
                 toolchain.name,

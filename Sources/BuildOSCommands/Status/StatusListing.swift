@@ -30,6 +30,9 @@ struct StatusListing {
                 row("an instance has", "\(slice.cpus) CPUs, \(build) for builds, \(auxiliary) for auxiliary machines")
             )
         }
+        if let drain = status.drain {
+            lines.append(row("draining", "since \(moment(drain.since)), for the \(drain.by.rawValue): \(drain.note)"))
+        }
         lines += rows("waits for", status.waitingFor)
         lines += rows("builds running", status.inUse)
         lines += rows("trouble", status.troubles.map(\.description))
@@ -63,7 +66,26 @@ struct StatusListing {
                 return parts.joined(separator: "  ")
             }
         )
+        if let agent = toolchain.agent {
+            lines.append(row("which are", agent + (toolchain.agentReason.map { ", because \($0)" } ?? "")))
+        }
+        for agent in status.agents ?? [] where agent.toolchain == toolchain.name {
+            lines += rows("instance \(agent.instance)", work(agent))
+        }
         return lines
+    }
+
+    /// What a builtin agent does and has done.
+    private func work(_ agent: AgentStatus) -> [String] {
+        var lines = ["\(agent.summary), since \(moment(agent.since))"]
+        if let last = agent.last {
+            let counts = agent.results.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+            lines.append(
+                "results: \(counts.joined(separator: ", ")); last \(last.name)/\(last.version), \(last.status), "
+                    + moment(last.at)
+            )
+        }
+        return lines + agent.problems
     }
 
     private func failureRows(_ failure: HostStatus.Failure) -> [String] {

@@ -9,9 +9,10 @@ struct AgentCommand: AsyncParsableCommand {
         commandName: "agent",
         abstract: "Keep machines bootstrapped, ask controllers for tasks, build them in one-shot machines.",
         discussion: """
-            The monitor does not start this agent yet: it is run by hand, as root or with CAP_NET_ADMIN and CAP_SYS_NICE. What \
-            an instance is doing, and if nothing, why, is in /run/buildos/agents/<toolchain>-<instance>.json. On SIGTERM \
-            it ends its build, reports it as interrupted, and removes all that belonged to it.
+            The monitor starts it where buildos.agent says builtin, or where the toolchain's own agent can't be built. By hand \
+            it needs root, or CAP_NET_ADMIN and CAP_SYS_NICE. 'buildosctl status' shows what an instance is doing, and if \
+            nothing, why; it is in /run/buildos/agents/<toolchain>-<instance>.json. On SIGTERM it ends its build, reports \
+            it as interrupted, and removes all that belonged to it.
             """
     )
 
@@ -48,15 +49,21 @@ struct AgentCommand: AsyncParsableCommand {
     )
     var startupTimeout = 240
 
-    @Option(help: ArgumentHelp("Most seconds from a build's first request to its result.", valueName: "seconds"))
-    var buildTimeout = 5400
+    @Option(
+        help: ArgumentHelp(
+            "Most seconds from a build's first request to its result; buildos.build_limit if it isn't given.",
+            valueName: "seconds"
+        )
+    )
+    var buildTimeout: Int?
 
     @Option(help: ArgumentHelp("Most seconds from a bootstrap's first request to its end.", valueName: "seconds"))
     var bootstrapTimeout = 3600
 
     @Option(
         help: ArgumentHelp(
-            "Keep a machine that failed suspended for this many seconds, for somebody to log in.",
+            "Keep a machine that failed suspended for this many seconds, for somebody to log in; buildos.hold_on_failure "
+                + "if it isn't given.",
             valueName: "seconds"
         )
     )
@@ -81,7 +88,7 @@ struct AgentCommand: AsyncParsableCommand {
 
     func validate() throws {
         for (name, value) in [
-            ("--build-timeout", buildTimeout), ("--bootstrap-timeout", bootstrapTimeout),
+            ("--build-timeout", buildTimeout ?? 1), ("--bootstrap-timeout", bootstrapTimeout),
             ("--startup-timeout", startupTimeout), ("--poll-interval", pollInterval),
         ]
         where !(1...86400).contains(value) {
@@ -108,8 +115,8 @@ struct AgentCommand: AsyncParsableCommand {
             limits: AgentSetup.Limits(
                 poll: .seconds(pollInterval),
                 startUp: .seconds(startupTimeout),
-                build: .seconds(buildTimeout),
                 bootstrap: .seconds(bootstrapTimeout),
+                build: buildTimeout.map { .seconds($0) },
                 hold: holdOnFailure.map { .seconds($0) }
             )
         )

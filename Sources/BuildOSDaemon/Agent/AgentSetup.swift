@@ -11,8 +11,9 @@ struct AgentSetup {
     struct Limits {
         let poll: Duration
         let startUp: Duration
-        let build: Duration
         let bootstrap: Duration
+        /// As the kernel command line says, if `nil`.
+        let build: Duration?
         let hold: Duration?
     }
 
@@ -64,13 +65,14 @@ struct AgentSetup {
             controllerTrust: toolchain.controllerTrust,
             paths: AgentPaths(number, root: root)
         )
+        let hold = limits.hold ?? (toolchain.holdOnFailure == .zero ? nil : toolchain.holdOnFailure)
         settings.startsWarm = startsWarm
         settings.bootstrapLimits.startUp = limits.startUp
         settings.bootstrapLimits.work = limits.bootstrap
-        settings.bootstrapLimits.hold = limits.hold
+        settings.bootstrapLimits.hold = hold
         settings.buildLimits.startUp = limits.startUp
-        settings.buildLimits.work = limits.build
-        settings.buildLimits.hold = limits.hold
+        settings.buildLimits.work = limits.build ?? toolchain.buildLimit
+        settings.buildLimits.hold = hold
         let transport = try registry.makeTransport(to: .thisMachine)
         var controllers = ControllerSettings()
         controllers.pollPause = limits.poll

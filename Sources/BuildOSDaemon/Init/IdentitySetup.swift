@@ -20,6 +20,7 @@ struct IdentitySetup {
     func run() async throws -> String {
         keepRandomness()
         try keepMachineID()
+        giveAgentsTheirDirectory()
         var made: [String] = []
         try await withThrowingTaskGroup(of: String?.self) { group in
             for type in SSHPlan.hostKeyTypes {
@@ -39,6 +40,18 @@ struct IdentitySetup {
             _ = chost_credit_randomness(seed, seed.count)
         }
         keep((0..<Self.seedSize).map { _ in UInt8.random(in: .min ... .max) }, at: file, "the random seed")
+    }
+
+    /// Agents, which run as user build, keep there the key by which controllers know the host, and results that wait.
+    private func giveAgentsTheirDirectory() {
+        let owner = AccountLookup.build
+        let key = AgentUnit.authenticationKey
+        let directory = key.removingLastComponent()
+        try? FileTree.makeDirectory(directory, permissions: [.ownerReadWriteExecute])
+        for path in [directory, key] where FileTree.exists(path) {
+            // On a read-only state disk, which has been reported, it stays as it is.
+            _ = chown(path.string, owner.user, owner.group)
+        }
     }
 
     private func keepMachineID() throws {

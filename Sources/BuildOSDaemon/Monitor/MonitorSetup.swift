@@ -53,6 +53,7 @@ struct MonitorSetup {
                 transport: transport,
                 privileged: privileged,
                 environmentDirectory: at(AgentUnit.environmentDirectory),
+                drainRequest: at(DrainRequest.standard),
                 obstacle: obstacle
             ),
             machines: HostMachines(privileged: privileged, layout: MachineLayout(root: at("/build/machines"))),

@@ -9,7 +9,8 @@ struct PrivilegedCommand: AsyncParsableCommand {
         commandName: "privileged",
         abstract: "Do as root what the monitor may ask for.",
         discussion: """
-            agents start|stop <toolchain> <instance>
+            agents start bbot|builtin <toolchain> <instance>
+            agents stop <toolchain> <instance>
             reboot [--kexec --kernel FILE --initrd FILE]
             note-reboot <build id>
             clean-machines

@@ -17,6 +17,9 @@ struct ConfigurationParser {
         var instances: Int?
         var nice: Int?
         var bridge: Bridge?
+        var agent: AgentKind?
+        var buildLimit: Duration?
+        var holdOnFailure: Duration?
         var controllers: [Controller] = []
         var controllerTrust: [CertificateFingerprint] = []
         var parameters: [KernelParameter] = []
@@ -104,6 +107,9 @@ struct ConfigurationParser {
         case .instances: drafts[toolchain]?.instances = try DecimalNumber.parse(value, 1...99)
         case .nice: drafts[toolchain]?.nice = try DecimalNumber.parse(value, -20...19)
         case .bridge: drafts[toolchain]?.bridge = try Self.choice(value)
+        case .agent: drafts[toolchain]?.agent = try Self.choice(value)
+        case .buildLimit: drafts[toolchain]?.buildLimit = .seconds(try DecimalNumber.parse(value, 1...604_800))
+        case .holdOnFailure: drafts[toolchain]?.holdOnFailure = .seconds(try DecimalNumber.parse(value, 0...86_400))
         case .controllerURL: drafts[toolchain]?.controllers.append(try Controller(value))
         case .controllerTrust: drafts[toolchain]?.controllerTrust.append(try CertificateFingerprint(value))
         case .cpuOvercommit: configuration.cpuOvercommit = try OvercommitRatio(value)
@@ -156,6 +162,9 @@ struct ConfigurationParser {
                     instances: draft.instances ?? 1,
                     nice: draft.nice ?? 0,
                     bridge: draft.bridge ?? .br1,
+                    agent: draft.agent,
+                    buildLimit: draft.buildLimit ?? Toolchain.standardBuildLimit,
+                    holdOnFailure: draft.holdOnFailure ?? .zero,
                     controllers: draft.controllers,
                     controllerTrust: draft.controllerTrust
                 )

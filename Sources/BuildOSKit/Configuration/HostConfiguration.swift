@@ -23,10 +23,20 @@ public struct Toolchain: Sendable, Hashable {
     public let nice: Int
     /// Their machines' bridge.
     public let bridge: Bridge
+    /// Which agents it has; its own if they can be built, else this system's, if `nil`.
+    public let agent: AgentKind?
+    /// How long a build of a builtin agent may take (BOT-4).
+    public let buildLimit: Duration
+    /// For how long a builtin agent keeps a machine that failed, suspended, for an operator to log in (BOT-4); zero for
+    /// not at all.
+    public let holdOnFailure: Duration
     /// The controllers they ask, in the order given.
     public let controllers: [Controller]
     /// The certificates that tasks may ask to trust, in the order given.
     public let controllerTrust: [CertificateFingerprint]
+
+    /// What ``buildLimit`` is if nothing is said.
+    public static let standardBuildLimit = Duration.seconds(5400)
 
     /// Creates a toolchain.
     public init(
@@ -37,6 +47,9 @@ public struct Toolchain: Sendable, Hashable {
         instances: Int = 1,
         nice: Int = 0,
         bridge: Bridge = .br1,
+        agent: AgentKind? = nil,
+        buildLimit: Duration = Self.standardBuildLimit,
+        holdOnFailure: Duration = .zero,
         controllers: [Controller] = [],
         controllerTrust: [CertificateFingerprint] = []
     ) {
@@ -47,6 +60,9 @@ public struct Toolchain: Sendable, Hashable {
         self.instances = instances
         self.nice = nice
         self.bridge = bridge
+        self.agent = agent
+        self.buildLimit = buildLimit
+        self.holdOnFailure = holdOnFailure
         self.controllers = controllers
         self.controllerTrust = controllerTrust
     }

@@ -6,6 +6,9 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
     case instances
     case nice
     case bridge
+    case agent
+    case buildLimit = "build_limit"
+    case holdOnFailure = "hold_on_failure"
     case controllerURL = "controller_url"
     case controllerTrust = "controller_trust"
     case cpuOvercommit = "cpu_overcommit"
@@ -35,7 +38,9 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
     /// Whether a toolchain's name may follow, after a dot (CONF-3).
     public var takesToolchain: Bool {
         switch self {
-        case .toolchainURL, .toolchainTrust, .instances, .nice, .bridge, .controllerURL, .controllerTrust: true
+        case .toolchainURL, .toolchainTrust, .instances, .nice, .bridge, .agent, .buildLimit, .holdOnFailure,
+            .controllerURL, .controllerTrust:
+            true
         default: false
         }
     }
@@ -57,6 +62,9 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
         case .instances: "how many agents the toolchain runs"
         case .nice: "the nice value of the toolchain's agents and their machines"
         case .bridge: "the bridge of the toolchain's machines: br0 is public, br1 private behind NAT"
+        case .agent: "the toolchain's agents: its own (bbot) or this system's (builtin); its own if they can be built"
+        case .buildLimit: "seconds that a build of a builtin agent may take"
+        case .holdOnFailure: "seconds for which a builtin agent keeps a machine that failed, suspended, to log in"
         case .controllerURL: "a controller that the toolchain's agents ask for tasks; may be repeated"
         case .controllerTrust: "a repository certificate that tasks may ask to trust; may be repeated"
         case .cpuOvercommit: "the ratio by which CPUs are shared out more than once"
@@ -86,6 +94,9 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
         case .instances: "a number from 1 to 99"
         case .nice: "a number from -20 to 19"
         case .bridge: "br0 or br1"
+        case .agent: "bbot or builtin"
+        case .buildLimit: "a number from 1 to 604800"
+        case .holdOnFailure: "a number from 0 to 86400"
         case .controllerURL: "a URL of http or https, after a priority of four or five digits and '=' if there is one"
         case .controllerTrust: "a SHA-256 fingerprint of 32 pairs of hex digits joined by ':'"
         case .cpuOvercommit: "a ratio of numbers from 1 to 1000, such as 3/2, or one such number"

@@ -84,7 +84,7 @@ public struct StatusFile: StatusPublishing {
         try FileTree.write(Array(encoder.encode(status)) + [0x0a], to: path)
     }
 
-    /// Reads a status.
+    /// Reads a status, with what builtin agents and who drains them have written beside it.
     ///
     /// - Throws: ``StatusFileError``
     public static func read(_ path: FilePath = standard) throws(StatusFileError) -> HostStatus {
@@ -97,9 +97,14 @@ public struct StatusFile: StatusPublishing {
         guard schema.schema == HostStatus.currentSchema else {
             throw StatusFileError(path: path, problem: .schema(schema.schema))
         }
-        do { return try JSONDecoder().decode(HostStatus.self, from: Data(bytes)) } catch {
+        var status: HostStatus
+        do { status = try JSONDecoder().decode(HostStatus.self, from: Data(bytes)) } catch {
             throw StatusFileError(path: path, problem: .content)
         }
+        let directory = path.removingLastComponent()
+        status.agents = AgentStatus.all(in: directory.appending("agents"))
+        status.drain = DrainRequest.current(directory.appending("drain.json"))
+        return status
     }
 
     private struct Schema: Decodable { let schema: Int }

@@ -79,6 +79,8 @@ extension HostStatus.Toolchain {
             id: state.phase.synced?.id,
             instances: state.toolchain.instances,
             nice: state.toolchain.nice,
+            agent: state.agent?.kind.rawValue,
+            agentReason: state.agent?.reason,
             failure: state.phase.failure.map { HostStatus.Failure($0, time: time) },
             update: update,
             updateFailure: updateFailure.map { HostStatus.Failure($0, time: time) },

@@ -44,6 +44,10 @@ public struct HostStatus: Sendable, Hashable, Codable {
     public var configurationErrors: [String]
     /// The latest mails, the newest last.
     public var mails: [Mail]
+    /// What builtin agents are doing: put in by who reads, from the files that each of them writes itself.
+    public var agents: [AgentStatus]?
+    /// The request that agents take nothing new, if there is one; likewise.
+    public var drain: DrainRequest?
 
     /// What an instance gets (RES-1, RES-2).
     public struct Slice: Sendable, Hashable, Codable {
@@ -78,6 +82,10 @@ public struct HostStatus: Sendable, Hashable, Codable {
         public var instances: Int
         /// Their nice value.
         public var nice: Int
+        /// Which agents it has, an ``AgentKind``, once that is decided.
+        public var agent: String?
+        /// Why these.
+        public var agentReason: String?
         /// Why it doesn't run.
         public var failure: Failure?
         /// A newer set of files: `verifying`, `rejected` or `accepted`.

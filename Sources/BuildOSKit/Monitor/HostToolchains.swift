@@ -44,7 +44,8 @@ public actor HostToolchains: ToolchainPreparing {
         return outcome
     }
 
-    public func bootstrap(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws {
+    public func bootstrap(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws -> AgentChoice {
+        if toolchain.agent == .builtin { return AgentChoice(.builtin, because: "buildos.agent says so") }
         guard let published = published[toolchain.name], published.checksums == synced.checksums else {
             throw Trouble(
                 .toolchainBootstrap,
@@ -53,10 +54,17 @@ public actor HostToolchains: ToolchainPreparing {
             )
         }
         let logger = logger
-        let result = try await builder.run(published, options: options) { step in
-            logger.info("toolchain \(toolchain.name): \(step.rawValue)")
+        do throws(ToolchainBootstrapError) {
+            let result = try await builder.run(published, options: options) { step in
+                logger.info("toolchain \(toolchain.name): \(step.rawValue)")
+            }
+            logger.notice("toolchain \(toolchain.name): \(result.agentVersion)")
+            return AgentChoice(.bbot, because: toolchain.agent == .bbot ? "buildos.agent says so" : "it can be built")
+        } catch {
+            guard toolchain.agent == nil, error.kind.concernsAgentAlone else { throw error }
+            logger.warning("toolchain \(toolchain.name): builtin agents, because of its own: \(error.cause)")
+            return AgentChoice(.builtin, because: "its own agent is not to be had: \(error.cause)")
         }
-        logger.notice("toolchain \(toolchain.name): \(result.agentVersion)")
     }
 
     private static func run(

@@ -48,8 +48,8 @@ public enum MonitorEvent: Sendable, Hashable {
     case prepared(Result<MachineCleaningReport, Trouble>)
     /// The files of a toolchain were got, or not.
     case synced(ToolchainName, ToolchainSyncOutcome)
-    /// A toolchain was bootstrapped, or not.
-    case bootstrapped(ToolchainName, Trouble?)
+    /// A toolchain was bootstrapped, as far as its agents need that, or not.
+    case bootstrapped(ToolchainName, Result<AgentChoice, Trouble>)
     /// A toolchain's agents were started, or not all of them.
     case agentsStarted(ToolchainName, Trouble?)
     /// A toolchain's agents were stopped, or not all of them.
@@ -83,7 +83,9 @@ public enum MonitorEffect: Sendable, Hashable {
     /// Build the toolchain and the bot package.
     case bootstrap(Toolchain, SyncedToolchain)
     /// Start all agents of a toolchain.
-    case startAgents(Toolchain, SyncedToolchain)
+    case startAgents(Toolchain, SyncedToolchain, AgentKind)
+    /// Have agents take no new tasks; the reason is for who looks at them.
+    case drainAgents(reason: String)
     /// Stop all agents of a toolchain.
     case stopAgents(Toolchain)
     /// See how the agents' units are.

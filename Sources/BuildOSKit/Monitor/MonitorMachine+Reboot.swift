@@ -5,7 +5,7 @@ extension MonitorMachine {
         enter(.draining(reason, deadline: now.advanced(by: settings.drainLimit)), at: now)
         if !toolchains.contains(where: { $0.phase.mayHaveAgents }) { return drained(reason, at: now) }
         nextDrainCheck = nil
-        return [.lookAtMachines]
+        return [.drainAgents(reason: "the host is to reboot: \(reason)"), .lookAtMachines]
     }
 
     mutating func tickDraining(

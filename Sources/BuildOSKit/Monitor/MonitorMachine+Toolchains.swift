@@ -48,12 +48,13 @@ extension MonitorMachine {
 
     mutating func bootstrapped(
         _ name: ToolchainName,
-        _ trouble: Trouble?,
+        _ result: Result<AgentChoice, Trouble>,
         at now: MonitorInstant
     ) -> [MonitorEffect] {
         guard let index = index(of: name), case .bootstrapping(let synced) = toolchains[index].phase else { return [] }
-        if let trouble {
-            return fail(index, .bootstrap, trouble, at: now) + bootstrapNext(at: now)
+        switch result {
+        case .success(let agent): toolchains[index].agent = agent
+        case .failure(let trouble): return fail(index, .bootstrap, trouble, at: now) + bootstrapNext(at: now)
         }
         toolchains[index].failures = 0
         resolve([.toolchainBootstrap], toolchains[index].subject)
@@ -142,8 +143,9 @@ extension MonitorMachine {
         _ synced: SyncedToolchain,
         at now: MonitorInstant
     ) -> [MonitorEffect] {
+        guard let agent = toolchains[index].agent else { return beginSync(index, at: now) }
         enter(.startingAgents(synced), index, at: now)
-        return [.startAgents(toolchains[index].toolchain, synced)]
+        return [.startAgents(toolchains[index].toolchain, synced, agent.kind)]
     }
 
     private mutating func fail(

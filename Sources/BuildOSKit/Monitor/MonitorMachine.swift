@@ -47,7 +47,7 @@ public struct MonitorMachine: Sendable, Hashable {
         case .tick: tick(at: now)
         case .prepared(let result): prepared(result, at: now)
         case .synced(let name, let outcome): synced(name, outcome, at: now)
-        case .bootstrapped(let name, let trouble): bootstrapped(name, trouble, at: now)
+        case .bootstrapped(let name, let result): bootstrapped(name, result, at: now)
         case .agentsStarted(let name, let trouble): agentsStarted(name, trouble, at: now)
         case .agentsStopped(let name, let trouble): agentsStopped(name, trouble, at: now)
         case .agentsSeen(let units): agentsSeen(units, at: now)

@@ -6,16 +6,20 @@ extension MonitorPorts {
         case .sync(let toolchain): return .synced(toolchain.name, await toolchains.sync(toolchain))
         case .verifyUpdate(let toolchain): return .updateVerified(toolchain.name, await toolchains.verify(toolchain))
         case .bootstrap(let toolchain, let synced):
-            let trouble = await attempt(.toolchainBootstrap, toolchain) {
+            let result = await result(.toolchainBootstrap, "toolchain \(toolchain.name)") {
                 try await toolchains.bootstrap(toolchain, synced)
             }
-            return .bootstrapped(toolchain.name, trouble)
-        case .startAgents(let toolchain, let synced):
-            let trouble = await attempt(.agents, toolchain) { try await agents.start(toolchain, synced) }
+            return .bootstrapped(toolchain.name, result)
+        case .startAgents(let toolchain, let synced, let kind):
+            let trouble = await attempt(.agents, toolchain) { try await agents.start(toolchain, synced, kind) }
             return .agentsStarted(toolchain.name, trouble)
         case .stopAgents(let toolchain):
             let trouble = await attempt(.agents, toolchain) { try await agents.stop(toolchain) }
             return .agentsStopped(toolchain.name, trouble)
+        case .drainAgents(let reason):
+            // Without it agents are stopped all the same, once they are seen idle.
+            try? await agents.drain(reason: reason)
+            return nil
         case .lookAtAgents: return .agentsSeen((try? await agents.units(of: all)) ?? [:])
         case .lookAtChecksums(let toolchain):
             let result = await result(.watch, toolchain.url.description) {
@@ -51,6 +55,7 @@ extension MonitorPorts {
             }
             if isUp { try? await agents.stop(toolchain) }
         }
+        try? await agents.endDrain()
         return await result(.storage, "machine directories") { try await machines.clean() }
     }
 

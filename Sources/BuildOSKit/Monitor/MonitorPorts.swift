@@ -6,8 +6,11 @@ public protocol ToolchainPreparing: Sendable {
     /// Fetches and verifies a toolchain's files and throws them away: says whether a reboot would find them whole.
     func verify(_ toolchain: Toolchain) async -> ToolchainSyncOutcome
 
-    /// Builds the toolchain and the bot package from the files that ``sync(_:)`` published last (TOOL-5).
-    func bootstrap(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws
+    /// Builds the toolchain and the bot package from the files that ``sync(_:)`` published last (TOOL-5), unless its
+    /// agents are to be builtin ones: those need nothing built.
+    ///
+    /// - Returns: which agents it has now.
+    func bootstrap(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws -> AgentChoice
 }
 
 /// Looks at what may change outside.
@@ -29,10 +32,16 @@ public protocol ChangeWatching: Sendable {
 /// Starts and stops agents (TOOL-7).
 public protocol AgentControlling: Sendable {
     /// Starts every instance; one that runs already is left running.
-    func start(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws
+    func start(_ toolchain: Toolchain, _ synced: SyncedToolchain, _ kind: AgentKind) async throws
 
     /// Stops every instance.
     func stop(_ toolchain: Toolchain) async throws
+
+    /// Has builtin agents take no new tasks, those that start later included. Others know no such request.
+    func drain(reason: String) async throws
+
+    /// Takes back what ``drain(reason:)`` asked for, and nothing that an operator did.
+    func endDrain() async throws
 
     /// How the instances are.
     func units(of toolchains: [Toolchain]) async throws -> [ToolchainName: [AgentUnitState]]

@@ -4,8 +4,8 @@
 /// whatever root is asked for has been parsed by root.
 public enum PrivilegedRequest: Sendable, Hashable {
     /// Start an instance of a toolchain's agent.
-    case startAgent(ToolchainName, instance: Int)
-    /// Stop one.
+    case startAgent(AgentKind, ToolchainName, instance: Int)
+    /// Stop one, whichever it is.
     case stopAgent(ToolchainName, instance: Int)
     /// Reboot.
     case reboot(RebootRequest)
@@ -22,7 +22,7 @@ public enum PrivilegedRequest: Sendable, Hashable {
         public var subject: String { "arguments of 'buildosd privileged'" }
         public let cause: String
         public var remedy: String? {
-            "use: agents start|stop <toolchain> <instance>, reboot [--kexec --kernel FILE --initrd FILE], "
+            "use: agents start bbot|builtin <toolchain> <instance>, agents stop <toolchain> <instance>, reboot [--kexec --kernel FILE --initrd FILE], "
                 + "note-reboot <build id>, or clean-machines"
         }
     }
@@ -30,7 +30,8 @@ public enum PrivilegedRequest: Sendable, Hashable {
     /// The arguments after `buildosd privileged`.
     public var arguments: [String] {
         switch self {
-        case .startAgent(let toolchain, let instance): ["agents", "start", toolchain.text, "\(instance)"]
+        case .startAgent(let kind, let toolchain, let instance):
+            ["agents", "start", kind.rawValue, toolchain.text, "\(instance)"]
         case .stopAgent(let toolchain, let instance): ["agents", "stop", toolchain.text, "\(instance)"]
         case .reboot(.firmware): ["reboot"]
         case .reboot(.kexec(let kernel, let initrd)):
@@ -47,15 +48,18 @@ public enum PrivilegedRequest: Sendable, Hashable {
         func fail(_ cause: String) -> ParseError { ParseError(cause: cause) }
         switch arguments.first {
         case "agents":
-            guard arguments.count == 4 else { throw fail("'agents' takes three arguments") }
-            let toolchain: ToolchainName
-            do { toolchain = try ToolchainName(arguments[2]) } catch { throw fail(error.cause) }
-            guard let instance = MachineRevision.number(arguments[3]), (1...99).contains(instance) else {
-                throw fail("the instance is not a number from 1 to 99")
-            }
-            switch arguments[1] {
-            case "start": self = .startAgent(toolchain, instance: instance)
-            case "stop": self = .stopAgent(toolchain, instance: instance)
+            switch arguments.dropFirst().first {
+            case "start":
+                guard arguments.count == 5 else { throw fail("'agents start' takes three arguments") }
+                guard let kind = AgentKind(rawValue: arguments[2]) else {
+                    throw fail("'agents start' is followed by bbot or builtin")
+                }
+                let (toolchain, instance) = try Self.agent(arguments[3], arguments[4])
+                self = .startAgent(kind, toolchain, instance: instance)
+            case "stop":
+                guard arguments.count == 4 else { throw fail("'agents stop' takes two arguments") }
+                let (toolchain, instance) = try Self.agent(arguments[2], arguments[3])
+                self = .stopAgent(toolchain, instance: instance)
             default: throw fail("'agents' is followed by 'start' or 'stop'")
             }
         case "reboot" where arguments.count == 1: self = .reboot(.firmware)
@@ -84,15 +88,16 @@ public enum PrivilegedRequest: Sendable, Hashable {
     /// What root runs for it, one after the other; none for what this program does itself.
     public var steps: [PrivilegedStep] {
         switch self {
-        case .startAgent(let toolchain, let instance):
-            let unit = AgentUnit.name(toolchain, instance: instance)
+        case .startAgent(let kind, let toolchain, let instance):
+            let unit = AgentUnit.name(toolchain, instance: instance, kind: kind)
             return [
                 // Whatever systemd holds against the unit is forgotten, so that it gets another try.
                 PrivilegedStep(Command("systemctl", ["reset-failed", unit]), mayFail: true),
                 PrivilegedStep(Command("systemctl", ["start", unit])),
             ]
         case .stopAgent(let toolchain, let instance):
-            return [PrivilegedStep(Command("systemctl", ["stop", AgentUnit.name(toolchain, instance: instance)]))]
+            let units = AgentKind.allCases.map { AgentUnit.name(toolchain, instance: instance, kind: $0) }
+            return [PrivilegedStep(Command("systemctl", ["stop"] + units))]
         case .reboot(.firmware): return [PrivilegedStep(Command("systemctl", ["reboot"]))]
         case .reboot(.kexec(let kernel, let initrd)):
             return [
@@ -103,6 +108,16 @@ public enum PrivilegedRequest: Sendable, Hashable {
             ]
         case .noteReboot, .cleanMachines: return []
         }
+    }
+
+    private static func agent(
+        _ toolchain: String,
+        _ instance: String
+    ) throws(ParseError) -> (ToolchainName, instance: Int) {
+        guard let number = MachineRevision.number(instance), (1...99).contains(number) else {
+            throw ParseError(cause: "the instance is not a number from 1 to 99")
+        }
+        do { return (try ToolchainName(toolchain), number) } catch { throw ParseError(cause: error.cause) }
     }
 
     private static func kexecFile(_ text: String) throws(ParseError) -> FilePath {

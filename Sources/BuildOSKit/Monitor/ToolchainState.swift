@@ -132,6 +132,8 @@ public struct ToolchainState: Sendable, Hashable {
     var lastSeen: Digest?
     /// Failures in a row, of any step before it runs.
     var failures = 0
+    /// Which agents it has, once that is decided.
+    public internal(set) var agent: AgentChoice?
     /// Its units as they were last seen.
     public internal(set) var agents: [AgentUnitState] = []
     /// How often systemd had restarted each instance when that was last of interest.

@@ -159,6 +159,17 @@ public struct ToolchainBootstrapError: DiagnosableError, Hashable {
     }
 }
 
+extension ToolchainBootstrapError.Kind {
+    /// Whether the toolchain could be built, and only its bot package could not.
+    var concernsAgentAlone: Bool {
+        switch self {
+        case .step(let step, _): step.isForAgent
+        case .noAgent: true
+        case .archive, .noSpace, .timedOut, .file, .cancelled: false
+        }
+    }
+}
+
 /// The steps of a bootstrap.
 public enum BootstrapStep: String, Sendable, Hashable, Codable, CaseIterable {
     case list, unpack, build
@@ -168,6 +179,14 @@ public enum BootstrapStep: String, Sendable, Hashable, Codable, CaseIterable {
     case buildAgent = "build-agent"
     case installAgent = "install-agent"
     case checkAgent = "check-agent"
+
+    /// Whether it comes after the toolchain itself, for its bot package.
+    var isForAgent: Bool {
+        switch self {
+        case .list, .unpack, .build: false
+        case .createConfiguration, .addRepository, .fetchRepository, .buildAgent, .installAgent, .checkAgent: true
+        }
+    }
 
     /// What it does, to stand after "can't" or "to".
     public var purpose: String {

@@ -16,17 +16,17 @@ import Testing
         let files = try dropIns(
             """
             buildos.toolchain_url.queue=http://h/q.sha256 buildos.instances.queue=2 buildos.nice.queue=7 \
-            buildos.bridge.queue=br0 buildos.controller_url.queue=1000=https://c.example/?a=%41$x \
+            buildos.bridge.queue=br0 buildos.agent.queue=bbot buildos.controller_url.queue=1000=https://c.example/?a=%41$x \
             buildos.controller_url.queue=https://d.example/ buildos.controller_trust.queue=\(Sample.fingerprint) \
             buildos.toolchain_url=http://h/d.sha256 buildos.cpu_overcommit=3/2 buildos.cpu_affinity=0,2-3 \
-            buildos.ram_auxiliary=12 buildos.ram_total=64
+            buildos.ram_auxiliary=12 buildos.ram_total=64 buildos.agent=builtin
             """,
             key: true
         )
         #expect(
             files.map(\.path)
                 == [
-                    "/etc/systemd/system/bbot-agent@default-1.service.d/buildos.conf",
+                    "/etc/systemd/system/buildos-agent@default-1.service.d/buildos.conf",
                     "/etc/systemd/system/bbot-agent@queue-1.service.d/buildos.conf",
                     "/etc/systemd/system/bbot-agent@queue-2.service.d/buildos.conf",
                 ]
@@ -46,6 +46,32 @@ import Testing
                 --cpu 4 --build-ram 16777216 --auxiliary-ram 4194304 --bridge br0 \
                 --auth-key /state/bbot/auth-key.pem --trust \(Sample.fingerprint) \
                 "1000=https://c.example/?a=%%41$$x" https://d.example/
+
+                """
+        )
+    }
+
+    @Test(
+        "TOOL-7: the builtin agent reads all but its name from the kernel's command line; undecided, both are prepared"
+    )
+    func builtin() throws {
+        let files = try dropIns("buildos.toolchain_url=http://h/d.sha256 buildos.nice=3")
+        #expect(
+            files.map(\.path) == [
+                "/etc/systemd/system/bbot-agent@default-1.service.d/buildos.conf",
+                "/etc/systemd/system/buildos-agent@default-1.service.d/buildos.conf",
+            ]
+        )
+        #expect(
+            files[1].content == """
+                # Made by 'buildosd init' at this boot.
+                [Unit]
+                Description=Build agent 1 of toolchain default
+                [Service]
+                EnvironmentFile=/run/buildos/agents/default.env
+                Nice=3
+                ExecStart=
+                ExecStart=/usr/bin/buildosd agent --toolchain default --instance 1
 
                 """
         )

@@ -24,7 +24,9 @@ import Testing
                 "/etc/postfix/main.cf", "/etc/postfix/virtual", "/etc/aliases",
                 "/etc/ssh/sshd_config.d/buildos.conf", "/build/.ssh/authorized_keys",
                 "/etc/systemd/system/bbot-agent@default-1.service.d/buildos.conf",
-                "/etc/systemd/system/bbot-agent@default-2.service.d/buildos.conf", "/etc/motd",
+                "/etc/systemd/system/buildos-agent@default-1.service.d/buildos.conf",
+                "/etc/systemd/system/bbot-agent@default-2.service.d/buildos.conf",
+                "/etc/systemd/system/buildos-agent@default-2.service.d/buildos.conf", "/etc/motd",
             ]
         )
         #expect(plan.files.count == Set(plan.files.map(\.path)).count)

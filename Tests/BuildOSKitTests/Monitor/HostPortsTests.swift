@@ -60,13 +60,13 @@ extension PretendTransport {
                 privileged: PrivilegedRunner(transport: transport),
                 environmentDirectory: directory.appending("agents")
             )
-            try await agents.start(toolchain, .old)
+            try await agents.start(toolchain, .old, .builtin)
             #expect(
                 transport.commands
                     == [1, 2].map {
                         Command(
                             "sudo",
-                            ["-n", "/usr/bin/buildosd", "privileged", "agents", "start", "default", "\($0)"]
+                            ["-n", "/usr/bin/buildosd", "privileged", "agents", "start", "builtin", "default", "\($0)"]
                         )
                     }
             )
@@ -86,8 +86,8 @@ extension PretendTransport {
                 privileged: PrivilegedRunner(transport: transport),
                 environmentDirectory: directory
             )
-            let trouble = await #expect(throws: Trouble.self) { try await agents.start(toolchain, .old) }
-            #expect(trouble?.cause.contains("start default 1") == true)
+            let trouble = await #expect(throws: Trouble.self) { try await agents.start(toolchain, .old, .builtin) }
+            #expect(trouble?.cause.contains("start builtin default 1") == true)
             #expect(transport.commands.count == 2)
         }
     }
@@ -101,7 +101,7 @@ extension PretendTransport {
             privileged: PrivilegedRunner(transport: transport),
             obstacle: obstacle
         )
-        await #expect(throws: obstacle) { try await agents.start(toolchain, .old) }
+        await #expect(throws: obstacle) { try await agents.start(toolchain, .old, .builtin) }
         #expect(transport.commands.isEmpty)
     }
 
@@ -153,6 +153,45 @@ extension PretendTransport {
             ]
         )
         #expect(try await agents.units(of: []).isEmpty)
+    }
+
+    @Test("TOOL-7: where an instance may be of either kind, the unit that isn't at rest is shown")
+    func unitsOfEither() async throws {
+        let transport = PretendTransport { command in
+            let blocks = command.arguments.filter { $0.hasSuffix(".service") }.map {
+                "Id=\($0)\nActiveState=\($0.hasPrefix("buildos") ? "failed" : "inactive")\n"
+            }
+            return (0, blocks.joined(separator: "\n"))
+        }
+        let agents = SystemdAgents(transport: transport, privileged: PrivilegedRunner(transport: transport))
+        let units = try await agents.units(of: [toolchain])[.default]
+        #expect(units?.map(\.unit) == ["buildos-agent@default-1.service", "buildos-agent@default-2.service"])
+        #expect(units?.map(\.activeState) == ["failed", "failed"])
+    }
+
+    @Test("BOOT-11: the monitor asks agents to drain, and takes back its own request alone")
+    func drain() async throws {
+        try await withTemporaryDirectory { directory in
+            let file = directory.appending("drain.json")
+            let transport = PretendTransport()
+            let agents = SystemdAgents(
+                transport: transport,
+                privileged: PrivilegedRunner(transport: transport),
+                drainRequest: file
+            )
+            try await agents.endDrain()
+            try await agents.drain(reason: "the host is to reboot")
+            #expect(DrainRequest.current(file)?.note == "the host is to reboot")
+            try await agents.endDrain()
+            #expect(DrainRequest.current(file) == nil)
+
+            try DrainRequest(note: "new disk").write(to: file)
+            try await agents.drain(reason: "the host is to reboot")
+            try await agents.endDrain()
+            #expect(DrainRequest.current(file)?.note == "new disk")
+            try FileTree.write("{", to: file)
+            #expect(DrainRequest.current(file) != nil)
+        }
     }
 
     @Test("MAIL-2: a message goes to sendmail by its standard input; no part of it is an argument")

@@ -37,7 +37,7 @@ struct MachineDriver {
     /// Brings a toolchain from its sync to running agents.
     mutating func bringUp(_ name: ToolchainName, _ synced: SyncedToolchain = .old) {
         send(.synced(name, .ready(synced)))
-        send(.bootstrapped(name, nil))
+        send(.bootstrapped(name, .success(.own)))
         send(.agentsStarted(name, nil))
         send(.agentsSeen([:]))
     }
@@ -50,6 +50,10 @@ struct MachineDriver {
 extension ToolchainName {
     static let first = ToolchainName.default
     static func named(_ text: String) throws -> ToolchainName { try ToolchainName(text) }
+}
+
+extension AgentChoice {
+    static let own = AgentChoice(.bbot, because: "it can be built")
 }
 
 extension SyncedToolchain {

@@ -49,10 +49,20 @@ import Testing
             #expect(clock.now.offset == .zero)
         }
         let order = host.calls.filter { !["units", "buildid"].contains($0) && !$0.hasPrefix("checksums") }
-        #expect(order == ["clean", "sync default", "bootstrap default", "start default"])
+        #expect(order == ["end drain", "clean", "sync default", "bootstrap default", "start default"])
         let last = try #require(host.statuses.last)
         #expect(last.state == "stopped")
         #expect(last.host == "build-1")
+    }
+
+    @Test("TOOL-5, TOOL-7: a toolchain whose own agent can't be had gets builtin ones, and the status says why")
+    func builtin() async throws {
+        var script = PretendHost.Script()
+        script.agent = AgentChoice(.builtin, because: "its own can't be built")
+        let host = PretendHost(script)
+        try await withEngine(try .example(.first), host) { _ in await host.wait(for: "start default builtin") }
+        let shown = try #require(host.statuses.last?.toolchains.first)
+        #expect(shown.agent == "builtin" && shown.agentReason == "its own can't be built")
     }
 
     @Test("TOOL-5, TOOL-6, MAIL-2: a bootstrap that fails is mailed and retried while the other toolchain runs")
@@ -95,6 +105,7 @@ import Testing
             await run(clock, host, until: "in use", times: 3)
             #expect(!host.calls.contains("stop default"))
             #expect(host.statuses.last?.state == "draining")
+            #expect(host.calls.contains("drain"))
             host.change { $0.inUse = [] }
             await run(clock, host, until: "reboot firmware")
         }
@@ -133,7 +144,7 @@ import Testing
         script.unitsLeftBehind = true
         let host = PretendHost(script)
         try await withEngine(try .example(.first), host) { _ in await host.wait(for: "start default") }
-        #expect(host.calls.prefix(3) == ["units", "stop default", "clean"])
+        #expect(host.calls.prefix(4) == ["units", "stop default", "end drain", "clean"])
     }
 
     @Test(

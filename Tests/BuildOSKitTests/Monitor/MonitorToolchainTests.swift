@@ -37,7 +37,7 @@ import Testing
         var driver = MachineDriver.running(try .example(.first))
         let toolchain = try driver.state(.first).toolchain
         #expect(driver.send(.synced(.first, .ready(.old))) == [.bootstrap(toolchain, .old)])
-        #expect(driver.send(.bootstrapped(.first, nil)) == [.startAgents(toolchain, .old)])
+        #expect(driver.send(.bootstrapped(.first, .success(.own))) == [.startAgents(toolchain, .old, .bbot)])
         driver.send(.agentsStarted(.first, nil))
         #expect(try driver.state(.first).phase == .running(.old))
     }
@@ -55,9 +55,9 @@ import Testing
         driver.pass(.seconds(1))
         #expect(driver.send(.synced(a, .ready(.old))).isEmpty)
         #expect(try driver.state(a).phase == .queued(.old))
-        let next = driver.send(.bootstrapped(c, nil))
+        let next = driver.send(.bootstrapped(c, .success(.own)))
         #expect(next.contains(.bootstrap(try driver.state(b).toolchain, .old)))
-        #expect(next.contains(.startAgents(try driver.state(c).toolchain, .old)))
+        #expect(next.contains(.startAgents(try driver.state(c).toolchain, .old, .bbot)))
     }
 
     @Test("TOOL-5, TOOL-6: a bootstrap that fails is mailed and retried, and the next toolchain is not held up")
@@ -66,10 +66,10 @@ import Testing
         var driver = MachineDriver.running(try .example(.first, other))
         driver.send(.synced(.first, .ready(.old)))
         driver.send(.synced(other, .ready(.old)))
-        let effects = driver.send(.bootstrapped(.first, broken))
+        let effects = driver.send(.bootstrapped(.first, .failure(broken)))
         #expect(effects.mails == ["toolchain default can't be bootstrapped"])
         #expect(effects.contains(.bootstrap(try driver.state(other).toolchain, .old)))
-        driver.send(.bootstrapped(other, nil))
+        driver.send(.bootstrapped(other, .success(.own)))
         driver.send(.agentsStarted(other, nil))
         #expect(try driver.state(other).phase == .running(.old))
         #expect(try driver.state(.first).phase.name == "failed")
@@ -114,7 +114,7 @@ import Testing
         #expect(driver.send(.synced(.first, .failed(down, checksums: nil))).mails.count == 1)
         while try driver.state(.first).phase != .syncing { driver.wake() }
         driver.send(.synced(.first, .ready(.old)))
-        driver.send(.bootstrapped(.first, broken))
+        driver.send(.bootstrapped(.first, .failure(broken)))
         while try driver.state(.first).phase != .syncing { driver.wake() }
         #expect(
             driver.send(.synced(.first, .failed(down, checksums: nil))).mails == ["toolchain default can't be fetched"]
@@ -186,7 +186,7 @@ import Testing
         var driver = MachineDriver.running(try .example(.first))
         driver.send(.synced(.first, .ready(.old)))
         while !driver.wake().contains(.lookAtAgents) {}
-        driver.send(.bootstrapped(.first, nil))
+        driver.send(.bootstrapped(.first, .success(.own)))
         driver.pass(.seconds(1))
         driver.send(.agentsStarted(.first, nil))
         let dead = AgentUnitState(instance: 1, unit: "u", activeState: "inactive", subState: "dead")
@@ -245,7 +245,7 @@ import Testing
         let before = driver.machine
         let nobody = try ToolchainName.named("nobody")
         for event: MonitorEvent in [
-            .bootstrapped(.first, nil), .agentsStarted(.first, nil), .agentsStopped(.first, nil), .announced,
+            .bootstrapped(.first, .success(.own)), .agentsStarted(.first, nil), .agentsStopped(.first, nil), .announced,
             .updateVerified(.first, .ready(.new)), .kernelFetched(.success(.firmware)), .rebootRefused(down),
             .synced(nobody, .ready(.old)), .prepared(.success(MachineCleaningReport())),
         ] {

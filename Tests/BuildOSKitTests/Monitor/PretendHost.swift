@@ -9,6 +9,7 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
         var synced: [ToolchainName: [ToolchainSyncOutcome]] = [:]
         var verified: [ToolchainSyncOutcome] = []
         var bootstrapFailures: [ToolchainName: Int] = [:]
+        var agent = AgentChoice.own
         var hangsInBootstrap: Set<ToolchainName> = []
         var checksums: Digest = SyncedToolchain.old.checksums
         var buildID: BuildID? = BuildID("20251123-aaaaaaaa")
@@ -93,7 +94,7 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
         }
     }
 
-    func bootstrap(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws {
+    func bootstrap(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws -> AgentChoice {
         let (hangs, fails) = note("bootstrap \(toolchain.name)") { state in
             let failures = state.script.bootstrapFailures[toolchain.name] ?? 0
             state.script.bootstrapFailures[toolchain.name] = max(0, failures - 1)
@@ -106,6 +107,7 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
             }
         }
         if fails { throw Trouble(.toolchainBootstrap, "toolchain \(toolchain.name)", cause: "build.sh: exit status 1") }
+        return state.withLock { $0.script.agent }
     }
 
     func checksums(of toolchain: Toolchain) async throws -> Digest {
@@ -125,8 +127,8 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
         note("kernel") { _ in .kexec(kernel: "/k", initrd: "/i") }
     }
 
-    func start(_ toolchain: Toolchain, _ synced: SyncedToolchain) async throws {
-        note("start \(toolchain.name)") { _ = $0.up.insert(toolchain.name) }
+    func start(_ toolchain: Toolchain, _ synced: SyncedToolchain, _ kind: AgentKind) async throws {
+        note("start \(toolchain.name)" + (kind == .bbot ? "" : " \(kind)")) { _ = $0.up.insert(toolchain.name) }
     }
 
     func stop(_ toolchain: Toolchain) async throws {
@@ -144,7 +146,7 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
                 units[toolchain.name] = (1...toolchain.instances).map {
                     AgentUnitState(
                         instance: $0,
-                        unit: AgentUnit(toolchain, instance: $0).name,
+                        unit: AgentUnit(toolchain, instance: $0, kind: .bbot).name,
                         activeState: isUp ? "active" : "inactive",
                         subState: isUp ? "running" : "dead"
                     )
@@ -153,6 +155,10 @@ final class PretendHost: ToolchainPreparing, ChangeWatching, AgentControlling, M
             return units
         }
     }
+
+    func drain(reason: String) async throws { note("drain") { _ in } }
+
+    func endDrain() async throws { note("end drain") { _ in } }
 
     func clean() async throws -> MachineCleaningReport { note("clean") { $0.script.cleaned } }
 

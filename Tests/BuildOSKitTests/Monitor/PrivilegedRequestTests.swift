@@ -6,7 +6,8 @@ import Testing
     func roundTrip() throws {
         let toolchain = try ToolchainName("t_2")
         for request: PrivilegedRequest in [
-            .startAgent(toolchain, instance: 1), .stopAgent(.default, instance: 99), .reboot(.firmware), .cleanMachines,
+            .startAgent(.builtin, toolchain, instance: 1), .stopAgent(.default, instance: 99), .reboot(.firmware),
+            .cleanMachines,
             .noteReboot(try #require(BuildID("20251124-bbbbbbbb"))),
             .reboot(.kexec(kernel: "/build/kexec/buildos-image", initrd: "/build/kexec/buildos-initrd")),
         ] { #expect(try PrivilegedRequest(arguments: request.arguments) == request) }
@@ -15,14 +16,17 @@ import Testing
     @Test(
         "Root refuses everything else",
         arguments: [
-            [], [""], ["sh"], ["agents"], ["agents", "start"], ["agents", "start", "default"],
-            ["agents", "start", "default", "0"], ["agents", "start", "default", "100"],
-            ["agents", "start", "default", "1", "2"], ["agents", "start", "default", "01"],
-            ["agents", "start", "default", "-1"], ["agents", "start", "default", "1.service ssh"],
-            ["agents", "start", "../../ssh", "1"], ["agents", "start", "a-b", "1"], ["agents", "start", "", "1"],
-            ["agents", "start", "--force", "1"], ["agents", "start", "a\nb", "1"],
-            ["agents", "restart", "default", "1"],
-            ["agents", "start", "default", "１"], ["reboot", "now"], ["reboot", "--kexec"], ["reboot", "--force"],
+            [], [""], ["sh"], ["agents"], ["agents", "start"], ["agents", "start", "bbot", "default"],
+            ["agents", "start", "default", "1"], ["agents", "start", "root", "default", "1"],
+            ["agents", "start", "bbot", "default", "0"], ["agents", "start", "bbot", "default", "100"],
+            ["agents", "start", "bbot", "default", "1", "2"], ["agents", "start", "bbot", "default", "01"],
+            ["agents", "start", "bbot", "default", "-1"], ["agents", "start", "bbot", "default", "1.service ssh"],
+            ["agents", "start", "bbot", "../../ssh", "1"], ["agents", "start", "bbot", "a-b", "1"],
+            ["agents", "start", "bbot", "", "1"],
+            ["agents", "start", "bbot", "--force", "1"], ["agents", "start", "bbot", "a\nb", "1"],
+            ["agents", "restart", "default", "1"], ["agents", "stop", "bbot", "default", "1"],
+            ["agents", "start", "bbot", "default", "１"], ["reboot", "now"], ["reboot", "--kexec"],
+            ["reboot", "--force"],
             ["reboot", "--kexec", "--kernel", "/build/kexec/k"],
             ["reboot", "--kexec", "--kernel", "/tmp/k", "--initrd", "/build/kexec/i"],
             ["reboot", "--kexec", "--kernel", "/build/kexec/../../tmp/k", "--initrd", "/build/kexec/i"],
@@ -42,14 +46,14 @@ import Testing
     func steps() throws {
         let unit = "bbot-agent@default-2.service"
         #expect(
-            PrivilegedRequest.startAgent(.default, instance: 2).steps.map(\.command) == [
+            PrivilegedRequest.startAgent(.bbot, .default, instance: 2).steps.map(\.command) == [
                 Command("systemctl", ["reset-failed", unit]), Command("systemctl", ["start", unit]),
             ]
         )
-        #expect(PrivilegedRequest.startAgent(.default, instance: 2).steps.map(\.mayFail) == [true, false])
+        #expect(PrivilegedRequest.startAgent(.bbot, .default, instance: 2).steps.map(\.mayFail) == [true, false])
         #expect(
             PrivilegedRequest.stopAgent(.default, instance: 2).steps.map(\.command) == [
-                Command("systemctl", ["stop", unit])
+                Command("systemctl", ["stop", unit, "buildos-agent@default-2.service"])
             ]
         )
     }

@@ -104,6 +104,34 @@ import Testing
         )
     }
 
+    @Test("A builtin agent's work, or why it has none, and a drain are shown beside its unit")
+    func agents() throws {
+        var status = example
+        status.toolchains[0].agent = "builtin"
+        status.toolchains[0].agentReason = "buildos.agent says so"
+        var agent = AgentStatus(
+            toolchain: "default",
+            instance: 1,
+            processId: 7,
+            since: now.advanced(by: .seconds(-30))
+        )
+        agent.activity = .building
+        agent.reason = "the machine works"
+        agent.machine = "linux"
+        agent.task = AgentStatus.Task(name: "hello", version: "1.0", controller: "https://c.example/")
+        agent.results = ["success": 2, "error": 1]
+        agent.last = AgentStatus.Done(name: "hello", version: "0.9", status: "error", at: now)
+        status.agents = [agent]
+        status.drain = DrainRequest(note: "new disk", since: now)
+        let text = StatusListing(status: status, now: now).text
+        for line in [
+            "  draining         since 2025-11-23T06:00:00Z (0 s ago), for the operator: new disk",
+            "  which are        builtin, because buildos.agent says so",
+            "  instance 1       building hello/1.0 in machine linux: the machine works, since 2025-11-23T05:59:30Z (30 s ago)",
+            "                   results: 1 error, 2 success; last hello/0.9, error, 2025-11-23T06:00:00Z (0 s ago)",
+        ] { #expect(text.contains("\(line)\n"), "\(text)") }
+    }
+
     @Test(
         "A status that no living monitor keeps up, or whose monitor was stopped, says so first",
         arguments: [true, false]
@@ -122,7 +150,10 @@ import Testing
         try await withTemporaryDirectory { directory in
             let path = directory.appending("run").appending("status.json")
             try StatusFile(path).publish(example)
-            #expect(try StatusFile.read(path) == example)
+            var read = try StatusFile.read(path)
+            #expect(read.agents == [] && read.drain == nil)
+            read.agents = nil
+            #expect(read == example)
             let text = try FileTree.readText(path)
             for key in [
                 "schema", "host", "buildId", "processId", "startedAt", "writtenAt", "heartbeatSeconds", "state",

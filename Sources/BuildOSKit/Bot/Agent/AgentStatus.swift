@@ -18,6 +18,14 @@ public struct AgentStatus: Sendable, Hashable, Codable {
         case holding
         /// It has ended.
         case ended
+
+        /// Whether something is under way that an end of the agent would cut short.
+        public var isWork: Bool {
+            switch self {
+            case .bootstrapping, .building, .holding: true
+            case .starting, .idle, .asking, .ended: false
+            }
+        }
     }
 
     /// A task.
@@ -78,6 +86,19 @@ public struct AgentStatus: Sendable, Hashable, Codable {
         self.since = since
     }
 
+    /// Whether it works on something, and is alive; to be asked on its host. What a process that is gone has written last
+    /// does not count.
+    public var isAtWork: Bool { activity.isWork && FileTree.exists(FilePath("/proc/\(processId)")) }
+
+    /// What it does, in words: `builds hello/1.0 in machine linux: the machine works`.
+    public var summary: String {
+        var text = activity.rawValue
+        if let task { text += " \(task.name)/\(task.version)" }
+        if let machine { text += " in machine \(machine)" }
+        if let reason { text += ": \(reason)" }
+        return text
+    }
+
     /// The name of an instance's file.
     public static func fileName(_ toolchain: String, _ instance: Int) -> String { "\(toolchain)-\(instance).json" }
 
@@ -102,38 +123,4 @@ public struct AgentStatus: Sendable, Hashable, Codable {
         }
         .sorted { ($0.toolchain, $0.instance) < ($1.toolchain, $1.instance) }
     }
-}
-
-/// The request that agents end what they do and take nothing new: a file, so that it holds for agents that start later too.
-public struct DrainRequest: Sendable, Hashable, Codable {
-    /// Where it is on a host.
-    public static let standard: FilePath = "/run/buildos/drain.json"
-
-    /// Why, in the words of whoever asked.
-    public var note: String
-    /// Since when.
-    public var since: Timestamp
-
-    /// Creates a request.
-    public init(note: String, since: Timestamp = .now) {
-        self.note = note
-        self.since = since
-    }
-
-    /// The request that holds; `nil` if agents may take tasks. A file that can't be read holds: whoever wrote it meant it.
-    public static func current(_ file: FilePath = standard) -> DrainRequest? {
-        guard FileTree.exists(file) else { return nil }
-        guard let bytes = try? FileTree.read(file),
-            let request = try? JSONDecoder().decode(DrainRequest.self, from: Data(bytes))
-        else { return DrainRequest(note: "\(file) can't be read", since: .now) }
-        return request
-    }
-
-    /// Makes the request hold.
-    public func write(to file: FilePath = standard) throws {
-        try FileTree.write(Array(try JSONEncoder().encode(self)), to: file)
-    }
-
-    /// Takes the request back; none is no error.
-    public static func remove(_ file: FilePath = standard) throws(FileError) { try FileTree.remove(file) }
 }
