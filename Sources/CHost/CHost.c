@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static int control(unsigned long request, void *argument)
@@ -162,4 +163,11 @@ void chost_reset_signals(void)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int chost_is_delegated(const char *cgroup)
+{
+    char value = 0;
+    return (getxattr(cgroup, "user.delegate", &value, 1) == 1 || getxattr(cgroup, "trusted.delegate", &value, 1) == 1)
+        && value == '1';
 }

@@ -75,26 +75,7 @@ extension EndToEndTests.Boot1 {
         try await run(["btrfs", "subvolume", "snapshot", "-r", work.string, "\(desk)/net-1.1"])
     }
 
-    /// `buildosctl machine …` in the lab's network, about the host, which it knows by its key.
     private func control(_ arguments: [String]) async throws -> CommandResult {
-        // The lab's own file of host keys has them by another name.
-        let known = lab.directory.appending("host-keys")
-        if !FileTree.exists(known) {
-            let keys = try await lab.check("ssh-keyscan", ["-t", "ed25519", host.shape.address])
-            try FileTree.write(keys, to: known)
-        }
-        return try await lab.transport.run(
-            lab.inNetwork(
-                StagedTree.program("buildosctl").string,
-                ["machine"] + arguments + [
-                    "--host", "build@\(host.shape.address)", "--identity", lab.key.string,
-                    "--known-hosts", known.string, "--ssh-config", "/dev/null",
-                ]
-            ),
-            input: .none,
-            output: .collected(limit: 1 << 20),
-            error: .collected(limit: 1 << 20),
-            timeLimit: .seconds(240)
-        )
+        try await host.machineControl(arguments)
     }
 }

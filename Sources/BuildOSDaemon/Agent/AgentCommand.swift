@@ -102,6 +102,7 @@ struct AgentCommand: AsyncParsableCommand {
     func run() async throws {
         LoggingSystem.bootstrap { JournalLog(label: $0) }
         let logger = Logger(label: "agent")
+        do { try DelegatedCgroup.settle() } catch { logger.warning("machines run without a limit of memory: \(error)") }
         let modules = ModuleLoader.loadAll(.current(commandLine: modulePath))
         for problem in modules.problems { logger.error("\(problem)") }
         let setup = AgentSetup(root: FilePath(root), registry: modules.registry, logger: logger)

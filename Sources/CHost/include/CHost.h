@@ -21,6 +21,9 @@ int chost_bridge_remove_port(const char *bridge, const char *port);
 /// Mixes bytes into the kernel's random numbers and counts them as random (random(4)).
 int chost_credit_randomness(const uint8_t *bytes, size_t count);
 
+/// Whether systemd has handed a control group over to whoever runs in it (`Delegate=`, systemd.resource-control(5)): 0 or 1.
+int chost_is_delegated(const char *cgroup);
+
 /// Restarts the machine at once.
 int chost_reboot(void);
 

@@ -10,7 +10,8 @@ then one line for each request: what it was, and 'ok' or what was wrong with it.
 POST /control?fail=STATUS&times=N has the next N requests answered with that status; ?drop=1&times=N has them dropped without
 an answer; ?times=0 ends both; ?tasks=N is how many tasks are left to give (-1: no end); ?answer=TEXT sends that text for
 the next task.
-GET /control/results is what came, one line for a result: session, status. GET /control/log is what was printed.
+GET /control/results is what came, one line for a result: session, status. GET /control/last is the last of them, with its
+logs. GET /control/log is what was printed.
 """
 
 import argparse, base64, hashlib, http.server, secrets, subprocess, sys, tempfile, threading, time, unicodedata
@@ -142,7 +143,7 @@ class Controller:
     def __init__(self, task, key):
         self.task, self.key = task, key
         self.lock = threading.Lock()
-        self.sessions, self.results, self.uploads, self.log = {}, [], [], []
+        self.sessions, self.results, self.uploads, self.last, self.log = {}, [], [], [], []
         self.trouble, self.tasks, self.answer = [], -1, None
         self.fingerprint = None
         if key:
@@ -254,6 +255,7 @@ class Controller:
         with self.lock:
             session["state"] = "built"
             self.results.append((request["session"], result["status"]))
+            self.last = [f"{n}: {v}" if "\n" not in v else f"{n}:\n{v.rstrip()}" for n, v in manifests[1]]
         return b""
 
     def take_upload(self, query, content_type, data):
@@ -321,6 +323,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.controller.lock:
             lines = {
                 "/control/results": [f"{session} {status}" for session, status in self.controller.results],
+                "/control/last": list(self.controller.last),
                 "/control/log": list(self.controller.log),
             }.get(self.path)
         if lines is None:

@@ -1,4 +1,5 @@
 import BuildOSKit
+import TestSupport
 
 extension VirtualHost {
     private var controlSocket: FilePath { lab.directory.appending("\(shape.name).ssh") }
@@ -83,6 +84,29 @@ extension VirtualHost {
             output: .collected(limit: 1 << 20),
             error: .collected(limit: 1 << 20),
             timeLimit: .seconds(60)
+        )
+    }
+
+    /// Runs `buildosctl machine …` in the lab's network, about the host, which it knows by its key.
+    func machineControl(_ arguments: [String]) async throws -> CommandResult {
+        // The lab's own file of host keys has them by another name.
+        let known = lab.directory.appending("\(shape.name).host-keys")
+        if !FileTree.exists(known) {
+            let keys = try await lab.check("ssh-keyscan", ["-t", "ed25519", shape.address])
+            try FileTree.write(keys, to: known)
+        }
+        return try await lab.transport.run(
+            lab.inNetwork(
+                StagedTree.program("buildosctl").string,
+                ["machine"] + arguments + [
+                    "--host", "build@\(shape.address)", "--identity", lab.key.string,
+                    "--known-hosts", known.string, "--ssh-config", "/dev/null",
+                ]
+            ),
+            input: .none,
+            output: .collected(limit: 1 << 20),
+            error: .collected(limit: 1 << 20),
+            timeLimit: .seconds(240)
         )
     }
 }

@@ -149,7 +149,10 @@ public actor BuildAgent {
             return .seconds(10)
         }
         for (machine, made, _) in held where !cold.contains(machine.directory) {
-            if !(await warmStart.prepare(machine, made)) { cold.insert(machine.directory) }
+            let isWarm = await warmStart.prepare(machine, made) {
+                await self.enter(.bootstrapping, "its memory is saved, for builds to go on from", machine: machine)
+            }
+            if !isWarm { cold.insert(machine.directory) }
         }
         enter(.asking, nil)
         var generator = SystemRandomNumberGenerator()

@@ -43,8 +43,10 @@ struct WarmStart: Sendable {
 
     /// Saves the memory of a bootstrapped machine if that isn't done. To be called with the machine's lock.
     ///
+    /// - Parameter begin: called before it is done.
     /// - Returns: whether builds can go on from there. A machine whose memory can't be saved stays as it was.
-    func prepare(_ machine: BuildMachine, _ made: BootstrappedManifest) async -> Bool {
+    func prepare(_ machine: BuildMachine, _ made: BootstrappedManifest, begin: @Sendable () async -> Void) async -> Bool
+    {
         guard machines.capabilities.memorySnapshots, settings.startsWarm else { return false }
         var isReady = false
         let target = machine.bootstrapped(settings.number.toolchain)
@@ -53,6 +55,7 @@ struct WarmStart: Sendable {
             let exchange = GuestExchange(in: snapshot)
             let order = try TaskBuild.order(made, snapshot, exchange, settings, isBoosted: false)
             if await memory(in: target, for: order) != nil { return true }
+            await begin()
             try await storage.snapshot(target, to: snapshot, readOnly: false)
             let directory = snapshot.appending(Self.directoryName)
             try FileTree.remove(directory)

@@ -119,7 +119,9 @@ public struct GuestRunner: Sendable {
         do {
             let server = try await store.serve(configuration(order, withheld))
             do {
-                let machine = try await machines.start(order.connectedDefinition, restoring: order.memory)
+                var definition = order.connectedDefinition
+                if !machines.capabilities.memoryLimit { definition.memoryLimit = nil }
+                let machine = try await machines.start(definition, restoring: order.memory)
                 do {
                     progress(.starting)
                     let result = try await body(Guest(machine: machine, server: server))

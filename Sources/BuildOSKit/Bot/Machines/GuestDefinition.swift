@@ -32,6 +32,9 @@ public struct MachineTooLarge: DiagnosableError, Hashable {
     public var remedy: String? { "lower buildos.instances or buildos.ram_reserved, or add RAM" }
 }
 
+/// KiB that a hypervisor may use beside its guest's memory. What it holds of files is taken from it before it fails.
+private let hypervisorKiB = 512 << 10
+
 extension MachineManifest {
     /// The virtual machine of this machine, with its disk in a directory.
     ///
@@ -58,6 +61,7 @@ extension MachineManifest {
         definition.deviceOptions = options
         definition.affinity = resources.affinity
         definition.nice = resources.nice
+        definition.memoryLimit = MemorySize(kibibytes: definition.memory.kibibytes + hypervisorKiB)
         definition.hasGenerationID = true
         definition.serialLog = directory.appending(GuestExchange.directoryName).appending("console.log")
         return definition

@@ -1,0 +1,96 @@
+import BuildOSKit
+import TestSupport
+
+extension Lab {
+    /// Puts the C package `hello` on the web server, as the only one there is.
+    ///
+    /// - Parameter check: the commands of its `make check`.
+    func publishPackage(check: String) async throws {
+        let source = directory.appending("package/hello-1.0")
+        try FileTree.makeDirectory(source)
+        try FileTree.write(
+            "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
+            to: source.appending("hello.c")
+        )
+        try FileTree.write(
+            "hello: hello.c\n\t$(CC) -Wall -o hello hello.c\ncheck: hello\n\t\(check)\n"
+                + "install: hello\n\tinstall -D hello $(DESTDIR)/usr/bin/hello\n",
+            to: source.appending("Makefile")
+        )
+        try await transport.check(
+            Command(
+                "tar",
+                [
+                    "-C", directory.appending("package").string, "-czf",
+                    web.appending("hello-1.0.tar.gz").string, "hello-1.0",
+                ]
+            )
+        )
+    }
+
+    /// Makes a Debian build machine, `buildosctl machine create`.
+    func makeMachine(at path: FilePath) async throws {
+        let log = logs.appending("machine-create.log")
+        let result = try await transport.run(
+            Command(
+                StagedTree.program("buildosctl").string,
+                ["machine", "create", "--summary", "Debian 12", path.string]
+            ),
+            input: .none,
+            output: .appended(to: log),
+            error: .appended(to: log),
+            timeLimit: .seconds(600)
+        )
+        guard result.status.isSuccess else { throw LabError("machine create: \(result.status): see \(log)") }
+    }
+}
+
+/// The strict controller of `Fixtures/controller.py` in the lab's network.
+struct LabController: Sendable {
+    let lab: Lab
+    let address: String
+    let port = 8090
+
+    /// What a host is to ask.
+    var url: String { "http://\(address):\(port)" }
+
+    /// Runs it while a closure runs. Its task is the package ``Lab/publishPackage(check:)`` makes.
+    ///
+    /// - Parameters:
+    ///   - repository: the web server that has the package.
+    ///   - key: the public key of the host that asks; without one, hosts are not asked who they are.
+    func run(repository: String, key: FilePath? = nil, _ body: () async throws -> Void) async throws {
+        let task = lab.directory.appending("task.manifest")
+        try FileTree.write(
+            ": 1\nname: hello\nversion: 1.0\nrepository-url: \(repository)\ntarget: x86_64-linux-gnu\n",
+            to: task
+        )
+        let command = lab.inside(
+            "python3",
+            [
+                Lab.fixture("controller.py").string, "--task", task.string, "--address", address, "--port", "\(port)",
+            ] + (key.map { ["--key", $0.string] } ?? [])
+        )
+        try await lab.withProgram("controller", command) {
+            try await eventually("the controller", within: .seconds(20)) { (try? await control("tasks=0")) != nil }
+            try await body()
+        }
+    }
+
+    /// Tells it what to do with the requests to come.
+    func control(_ query: String) async throws {
+        try await lab.check("curl", ["-sS", "--fail", "-X", "POST", "\(url)/control?\(query)"])
+    }
+
+    /// The statuses of the results that came, in order.
+    func results() async throws -> [String] {
+        try await lab.check("curl", ["-sS", "--fail", "\(url)/control/results"])
+            .split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) }
+    }
+
+    /// What it had to find fault with.
+    func complaints() async throws -> [Substring] {
+        try await lab.check("curl", ["-sS", "--fail", "\(url)/control/log"])
+            .split(separator: "\n").filter { !$0.hasPrefix("listening") && !$0.hasSuffix(" ok") }
+    }
+}
