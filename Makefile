@@ -20,7 +20,7 @@ help:
 	@echo 'make                   executables and modules, staged under build/'
 	@echo 'make deps              install the Debian packages that building, testing and the demo need (root)'
 	@echo 'make image             the OS image in build/image (root)'
-	@echo 'make demo              boot a build host by PXE and watch it until its agents run'
+	@echo 'make demo              boot a build host by PXE and have it build a package in a machine of its own (root)'
 	@echo 'make test              test-unit, test-conformance, test-examples and test-e2e'
 	@echo 'make test-unit         the kit and the commands; no root, seconds once built'
 	@echo 'make test-conformance  every backend, linked and as a loaded module (root for btrfs)'

@@ -10,6 +10,8 @@ extension EndToEndTests {
         let host: VirtualHost
         let controller: LabController
 
+        // The bracket keeps pgrep from the shell that runs it.
+        private static let guest = "pgrep -f '[g]uest=default-1'"
         private static let place = "/build/machines/default/linux"
 
         init() throws {
@@ -64,7 +66,7 @@ extension EndToEndTests {
                 try await host.attempt("buildosctl status").outputText
                     .contains("building hello/1.0 in machine linux: the machine works")
             }
-            let qemu = "$(pgrep -f 'guest=default-1')"
+            let qemu = "$(\(Self.guest))"
             #expect(try await host.run("cut -d' ' -f19 /proc/\(qemu)/stat") == "5")
             let limit = try await host.run("cat /sys/fs/cgroup$(sed s/^0::// /proc/\(qemu)/cgroup)/memory.max")
             #expect(Int(limit) != nil, "no limit of memory: \(limit)")
@@ -95,7 +97,10 @@ extension EndToEndTests {
             }
             #expect(try await controller.results().count == before)
             try await host.run("buildosctl resume")
-            #expect(try await result(after: before, within: .seconds(120)) == "error")
+            let outcome = try await result(after: before, within: .seconds(120))
+            let told = try await controller.lastResult()
+            let journal = try await host.run("journalctl -u 'buildos-agent@default-1' -n 40 --no-pager")
+            #expect(outcome == "error", "\(told)\(journal)")
             try await nothingIsLeft()
         }
 
@@ -124,7 +129,7 @@ extension EndToEndTests {
             }
             #expect(try await host.run("ls \(Self.place)") == "linux-1\nlinux-1.0\nlinux-default")
             #expect(try await host.run("ip -brief link show type tun; sudo nft list tables | grep bridge; true") == "")
-            #expect(try await host.run("pgrep -f guest=; ls -d /sys/fs/cgroup/system.slice/*/*/buildos-*; true") == "")
+            #expect(try await host.run("\(Self.guest); ls -d /sys/fs/cgroup/system.slice/*/*/buildos-*; true") == "")
         }
     }
 }

@@ -43,11 +43,12 @@ struct AgentCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Most seconds from a machine's start to its first request; it is started again then, twice.",
+            "Most seconds from a machine's start to its first request; it is started again then, twice. 240 for a build and "
+                + "300 for a bootstrap if it isn't given.",
             valueName: "seconds"
         )
     )
-    var startupTimeout = 240
+    var startupTimeout: Int?
 
     @Option(
         help: ArgumentHelp(
@@ -89,7 +90,7 @@ struct AgentCommand: AsyncParsableCommand {
     func validate() throws {
         for (name, value) in [
             ("--build-timeout", buildTimeout ?? 1), ("--bootstrap-timeout", bootstrapTimeout),
-            ("--startup-timeout", startupTimeout), ("--poll-interval", pollInterval),
+            ("--startup-timeout", startupTimeout ?? 1), ("--poll-interval", pollInterval),
         ]
         where !(1...86400).contains(value) {
             throw ValidationError("\(name): from 1 to 86400 seconds")
@@ -115,7 +116,7 @@ struct AgentCommand: AsyncParsableCommand {
             startsWarm: !cold,
             limits: AgentSetup.Limits(
                 poll: .seconds(pollInterval),
-                startUp: .seconds(startupTimeout),
+                startUp: startupTimeout.map { .seconds($0) },
                 bootstrap: .seconds(bootstrapTimeout),
                 build: buildTimeout.map { .seconds($0) },
                 hold: holdOnFailure.map { .seconds($0) }

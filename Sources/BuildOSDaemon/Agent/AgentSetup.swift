@@ -10,7 +10,8 @@ struct AgentSetup {
     /// What an operator may set of an agent's times.
     struct Limits {
         let poll: Duration
-        let startUp: Duration
+        /// As build2's own agent has it, if `nil`.
+        let startUp: Duration?
         let bootstrap: Duration
         /// As the kernel command line says, if `nil`.
         let build: Duration?
@@ -67,10 +68,12 @@ struct AgentSetup {
         )
         let hold = limits.hold ?? (toolchain.holdOnFailure == .zero ? nil : toolchain.holdOnFailure)
         settings.startsWarm = startsWarm
-        settings.bootstrapLimits.startUp = limits.startUp
         settings.bootstrapLimits.work = limits.bootstrap
         settings.bootstrapLimits.hold = hold
-        settings.buildLimits.startUp = limits.startUp
+        if let startUp = limits.startUp {
+            settings.bootstrapLimits.startUp = startUp
+            settings.buildLimits.startUp = startUp
+        }
         settings.buildLimits.work = limits.build ?? toolchain.buildLimit
         settings.buildLimits.hold = hold
         let transport = try registry.makeTransport(to: .thisMachine)

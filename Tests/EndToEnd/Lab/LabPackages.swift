@@ -88,6 +88,11 @@ struct LabController: Sendable {
             .split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) }
     }
 
+    /// The last result, with its logs.
+    func lastResult() async throws -> String {
+        try await lab.check("curl", ["-sS", "--fail", "\(url)/control/last"])
+    }
+
     /// What it had to find fault with.
     func complaints() async throws -> [Substring] {
         try await lab.check("curl", ["-sS", "--fail", "\(url)/control/log"])
