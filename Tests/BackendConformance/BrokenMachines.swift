@@ -42,6 +42,9 @@ struct BrokenMachines: CustomTestStringConvertible {
         },
         BrokenMachines("runs as nice as everybody else", caughtBy: "(RES-3)") { $0.change = { $0.nice = 0 } },
         BrokenMachines("shows no display", caughtBy: "speaks VNC at its port") { $0.change = { $0.display = nil } },
+        BrokenMachines("keeps the serial port to itself", caughtBy: "the serial socket leads both ways") {
+            $0.change = { $0.serialSocket = nil }
+        },
         BrokenMachines("runs any number of one name", caughtBy: "a name is had once") {
             $0.change = { definition in
                 guard let other = VirtualMachineName("other-\(UInt32.random(in: .min ... .max))") else { return }

@@ -50,6 +50,7 @@ import Testing
         definition.display = VirtualDisplay(port: 5901)
         definition.serialLog = "/build/log/serial"
         definition.monitorSocket = "/tmp/monitor-public-1"
+        definition.serialSocket = "/tmp/serial-public-1"
         definition.affinity = try CPUSet("0,2-3")
         definition.memoryLimit = MemorySize(gibibytes: 5)
         definition.hasGenerationID = true
@@ -102,8 +103,9 @@ import Testing
                       <model type="virtio"/>
                       <boot order="1"/>
                     </interface>
-                    <serial type="file">
-                      <source path="/build/log/serial" append="off"/>
+                    <serial type="unix">
+                      <source mode="bind" path="/tmp/serial-public-1"/>
+                      <log file="/build/log/serial" append="off"/>
                       <target port="0"/>
                     </serial>
                     <graphics type="vnc" port="5901" autoport="no">
@@ -141,6 +143,7 @@ import Testing
         definition.cpuModel = "Skylake-Client"
         definition.endsOnReset = false
         definition.monitorSocket = "/tmp/a,b"
+        definition.serialLog = "/tmp/log"
         let xml = try Self.xml(definition, usesKVM: true, awaitsMemory: true)
         #expect(
             xml == """
@@ -166,6 +169,10 @@ import Testing
                   <on_crash>preserve</on_crash>
                   <devices>
                     <controller type="usb" model="none"/>
+                    <serial type="file">
+                      <source path="/tmp/log" append="off"/>
+                      <target port="0"/>
+                    </serial>
                     <video>
                       <model type="none"/>
                     </video>

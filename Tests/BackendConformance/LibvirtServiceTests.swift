@@ -39,8 +39,12 @@ import Testing
             let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
             defer { close(descriptor) }
             try #require(Self.bind(descriptor, to: socket) == 0)
+            let serial = directory.appending("serial")
+            let other = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(other) }
+            try #require(Self.bind(other, to: serial) == 0)
             let uuid = "00000000-0000-4000-8000-000000000001"
-            try MachineNote(uuid: uuid, monitorSocket: socket).write(in: directory)
+            try MachineNote(uuid: uuid, monitorSocket: socket, serialSocket: serial).write(in: directory)
             #expect(try await LibvirtMachines(uri: Self.testURI).find(name, runtimeDirectory: directory) == nil)
             #expect(try FileTree.names(in: directory) == [])
         }

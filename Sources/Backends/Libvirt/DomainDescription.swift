@@ -75,10 +75,10 @@ struct DomainDescription {
                 }
             }
         }
-        if let socket = definition.monitorSocket {
+        for case let (name, socket?) in [("monitor", definition.monitorSocket), ("serial", definition.serialSocket)] {
             // unix(7): 108 bytes with the final zero.
             guard socket.string.utf8.count < 108 else {
-                throw InvalidValue("the path of its monitor socket, \(socket), is longer than 107 bytes")
+                throw InvalidValue("the path of its \(name) socket, \(socket), is longer than 107 bytes")
             }
         }
         for path in paths {
@@ -89,7 +89,9 @@ struct DomainDescription {
 
     private var paths: [FilePath] {
         var paths = definition.disks.map { definition.resolve($0.path) }
-        paths += [definition.serialLog, definition.monitorSocket, definition.workingDirectory].compactMap { $0 }
+        paths += [
+            definition.serialLog, definition.monitorSocket, definition.serialSocket, definition.workingDirectory,
+        ].compactMap { $0 }
         if case .kernel(let kernel, let initrd, _) = definition.boot { paths += [kernel, initrd].compactMap { $0 } }
         return paths
     }
@@ -166,18 +168,7 @@ struct DomainDescription {
                 element.append(self.interface(interface, index))
             }
         }
-        if let log = definition.serialLog {
-            element.append(
-                XMLElement(
-                    "serial",
-                    ["type": "file"],
-                    children: [
-                        XMLElement("source", ["path": log.string, "append": "off"]),
-                        XMLElement("target", ["port": "0"]),
-                    ]
-                )
-            )
-        }
+        element.append(serial)
         if let display = definition.display {
             element.append(
                 XMLElement(
@@ -192,6 +183,25 @@ struct DomainDescription {
         }
         element.append(XMLElement("memballoon", ["model": "none"]))
         element.append(XMLElement("panic", ["model": "isa"]))
+        return element
+    }
+
+    private var serial: XMLElement? {
+        let log = definition.serialLog?.string
+        let target = XMLElement("target", ["port": "0"])
+        guard let socket = definition.serialSocket else {
+            return log.map { log in
+                XMLElement(
+                    "serial",
+                    ["type": "file"],
+                    children: [XMLElement("source", ["path": log, "append": "off"]), target]
+                )
+            }
+        }
+        var element = XMLElement("serial", ["type": "unix"])
+        element.append(XMLElement("source", ["mode": "bind", "path": socket.string]))
+        element.append(log.map { XMLElement("log", ["file": $0, "append": "off"]) })
+        element.append(target)
         return element
     }
 

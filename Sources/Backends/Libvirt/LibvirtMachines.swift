@@ -47,7 +47,11 @@ public struct LibvirtMachines: VirtualMachines {
             throw .unsupported("the nice value of a machine on another host", definition.name, backend: backendName)
         }
 
-        let note = MachineNote(uuid: uuid, monitorSocket: definition.monitorSocket)
+        let note = MachineNote(
+            uuid: uuid,
+            monitorSocket: definition.monitorSocket,
+            serialSocket: definition.serialSocket
+        )
         try await claimDirectory(of: definition, with: note)
         let watch = session.watches.watch(uuid, name: definition.name)
         watch.atEnd { [directory = definition.runtimeDirectory] in note.removeAll(in: directory) }
@@ -87,11 +91,13 @@ public struct LibvirtMachines: VirtualMachines {
             )
         }
         old?.removeAll(in: directory)
-        if session.isLocal, let socket = definition.monitorSocket, await MachineNote.isTaken(socket) {
+        for case let (kind, socket?) in [("monitor", definition.monitorSocket), ("serial", definition.serialSocket)]
+        where session.isLocal {
+            guard await MachineNote.isTaken(socket) else { continue }
             throw VirtualMachineError(
                 .invalidDefinition,
                 machine: name,
-                detail: "the path of its monitor socket, \(socket), is taken"
+                detail: "the path of its \(kind) socket, \(socket), is taken"
             )
         }
         do throws(Errno) {

@@ -8,6 +8,8 @@ struct MachineNote: Hashable {
     let uuid: String
     /// The human monitor's socket, which QEMU leaves behind when it is killed.
     let monitorSocket: FilePath?
+    /// The serial port's, which libvirt removes unless it is away when the machine ends.
+    let serialSocket: FilePath?
 
     private static let limit = 8192
     private static func path(in directory: FilePath) -> FilePath { directory.appending("libvirt-domain") }
@@ -17,7 +19,12 @@ struct MachineNote: Hashable {
         guard let text = try? FileTree.readText(path(in: directory), limit: limit) else { return nil }
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         guard lines.count >= 2, lines[0].utf8.count == 36 else { return nil }
-        return MachineNote(uuid: lines[0], monitorSocket: lines[1].isEmpty ? nil : FilePath(lines[1]))
+        let sockets = lines[1...].prefix(2).map { $0.isEmpty ? nil : FilePath($0) }
+        return MachineNote(
+            uuid: lines[0],
+            monitorSocket: sockets[0],
+            serialSocket: sockets.count > 1 ? sockets[1] : nil
+        )
     }
 
     /// Writes it, unless there is one. Not with fsync(2): the machine doesn't outlive a power cut either.
@@ -31,7 +38,8 @@ struct MachineNote: Hashable {
                 options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: [.ownerReadWrite]
             )
-            try file.closeAfter { _ = try file.writeAll("\(uuid)\n\(monitorSocket?.string ?? "")\n".utf8) }
+            let text = [uuid, monitorSocket?.string ?? "", serialSocket?.string ?? "", ""].joined(separator: "\n")
+            try file.closeAfter { _ = try file.writeAll(text.utf8) }
         } catch {
             throw error as? Errno ?? .ioError
         }
@@ -61,11 +69,9 @@ struct MachineNote: Hashable {
 
     /// Removes it with what it names; what is gone already is no error, and what can't be removed is left.
     func removeAll(in directory: FilePath) {
-        if let monitorSocket {
+        for socket in [monitorSocket, serialSocket].compactMap({ $0 }) {
             var status = stat()
-            if lstat(monitorSocket.string, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK {
-                unlink(monitorSocket.string)
-            }
+            if lstat(socket.string, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(socket.string) }
         }
         unlink(Self.path(in: directory).string)
     }

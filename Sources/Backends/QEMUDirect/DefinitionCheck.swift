@@ -52,7 +52,7 @@ struct DefinitionCheck {
 
     private func checkTexts() throws(VirtualMachineError) {
         for slot in [RunDirectory(definition.runtimeDirectory).socket(0)]
-            + [definition.monitorSocket].compactMap({ $0 })
+            + [definition.monitorSocket, definition.serialSocket].compactMap({ $0 })
         where slot.string.utf8.count > Self.longestSocketPath {
             throw error(
                 .invalidDefinition,
@@ -60,8 +60,11 @@ struct DefinitionCheck {
                 "choose a directory with a shorter path"
             )
         }
-        let paths = [definition.workingDirectory, definition.serialLog, definition.monitorSocket].compactMap { $0 }
-        for path in paths + [definition.runtimeDirectory] where !path.isAbsolute || path.string.contains("\n") {
+        let paths = [
+            definition.workingDirectory, definition.serialLog, definition.monitorSocket, definition.serialSocket,
+        ]
+        for path in paths.compactMap({ $0 }) + [definition.runtimeDirectory]
+        where !path.isAbsolute || path.string.contains("\n") {
             throw invalid("'\(path)' is not an absolute path on one line")
         }
         for case .tap(let name) in definition.interfaces.map(\.connection)

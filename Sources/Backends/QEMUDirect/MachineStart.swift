@@ -34,6 +34,7 @@ struct MachineStart {
             id: UInt64.random(in: .min ... .max),
             name: definition.name,
             monitorSocket: definition.monitorSocket,
+            serialSocket: definition.serialSocket,
             cgroup: group?.path,
             endsOnReset: definition.endsOnReset,
             firmwareResets: definition.board != .microvm
@@ -76,12 +77,16 @@ struct MachineStart {
             }
             directory.removeAll(of: old)
         }
-        guard let socket = definition.monitorSocket else { return }
-        // QEMU removes whatever stands in the way of a socket.
+        if let socket = definition.monitorSocket { try checkFree(socket, "monitor") }
+        if let socket = definition.serialSocket { try checkFree(socket, "serial") }
+    }
+
+    /// QEMU removes whatever stands in the way of a socket.
+    private func checkFree(_ socket: FilePath, _ name: String) throws(VirtualMachineError) {
         var status = stat()
         guard lstat(socket.string, &status) == 0 else { return }
         guard status.st_mode & S_IFMT == S_IFSOCK, (try? QMPConnection(connectingTo: socket.string)) == nil else {
-            throw error(.invalidDefinition, "the path of its monitor socket, \(socket), is taken")
+            throw error(.invalidDefinition, "the path of its \(name) socket, \(socket), is taken")
         }
     }
 

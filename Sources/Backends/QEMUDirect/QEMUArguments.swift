@@ -68,8 +68,16 @@ struct QEMUArguments {
         if let path = definition.monitorSocket {
             arguments += Self.monitor("hmp", "readline", "path=\(Self.escaped(path.string)),server=on,wait=off")
         }
-        let serial = definition.serialLog.map { "file,id=serial,path=\(Self.escaped($0.string)),append=off" }
-        return arguments + ["-chardev", serial ?? "null,id=serial", "-serial", "chardev:serial"]
+        return arguments + ["-chardev", serial, "-serial", "chardev:serial"]
+    }
+
+    private var serial: String {
+        let log = definition.serialLog.map { Self.escaped($0.string) }
+        guard let socket = definition.serialSocket else {
+            return log.map { "file,id=serial,path=\($0),append=off" } ?? "null,id=serial"
+        }
+        return "socket,id=serial,path=\(Self.escaped(socket.string)),server=on,wait=off"
+            + (log.map { ",logfile=\($0),logappend=off" } ?? "")
     }
 
     private var devices: [String] {

@@ -41,12 +41,13 @@ struct RunDirectory: Sendable {
         return MachineRecord(parsing: text)
     }
 
-    /// Removes what is left of a machine that is dead: what was put here, its monitor socket, its control group. Does
+    /// Removes what is left of a machine that is dead: what was put here, its sockets, its control group. Does
     /// nothing if the directory is another's by now.
     func removeAll(of machine: MachineRecord) {
         guard record == machine else { return }
         if let cgroup = machine.cgroup { MemoryCgroup(path: cgroup).remove() }
         if let monitorSocket = machine.monitorSocket { unlink(monitorSocket.string) }
+        if let serialSocket = machine.serialSocket { unlink(serialSocket.string) }
         let files = [log] + (0..<Self.slots).flatMap { [socket($0), lock($0)] } + [recordFile]
         for file in files { unlink(file.string) }
     }
@@ -77,6 +78,7 @@ struct MachineRecord: Sendable, Equatable {
     var id: UInt64
     var name: VirtualMachineName
     var monitorSocket: FilePath?
+    var serialSocket: FilePath?
     var cgroup: FilePath?
     var endsOnReset: Bool
     /// Whether the firmware answers a press of the reset button with resets of its own, as SeaBIOS does.
@@ -85,6 +87,7 @@ struct MachineRecord: Sendable, Equatable {
     var text: String {
         var text = "id=\(id)\nname=\(name)\nends-on-reset=\(endsOnReset)\nfirmware-resets=\(firmwareResets)\n"
         if let monitorSocket { text += "monitor=\(monitorSocket)\n" }
+        if let serialSocket { text += "serial=\(serialSocket)\n" }
         if let cgroup { text += "cgroup=\(cgroup)\n" }
         return text
     }
@@ -93,6 +96,7 @@ struct MachineRecord: Sendable, Equatable {
         id: UInt64,
         name: VirtualMachineName,
         monitorSocket: FilePath?,
+        serialSocket: FilePath?,
         cgroup: FilePath?,
         endsOnReset: Bool,
         firmwareResets: Bool
@@ -100,6 +104,7 @@ struct MachineRecord: Sendable, Equatable {
         self.id = id
         self.name = name
         self.monitorSocket = monitorSocket
+        self.serialSocket = serialSocket
         self.cgroup = cgroup
         self.endsOnReset = endsOnReset
         self.firmwareResets = firmwareResets
@@ -118,6 +123,7 @@ struct MachineRecord: Sendable, Equatable {
         self.id = id
         self.name = name
         monitorSocket = values["monitor"].map { FilePath(String($0)) }
+        serialSocket = values["serial"].map { FilePath(String($0)) }
         cgroup = values["cgroup"].map { FilePath(String($0)) }
         endsOnReset = values["ends-on-reset"] == "true"
         firmwareResets = values["firmware-resets"] == "true"

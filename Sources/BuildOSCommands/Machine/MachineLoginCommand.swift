@@ -18,8 +18,15 @@ struct LoginArguments: ParsableArguments {
     var viewer: String?
     @Flag(name: .customLong("print"), help: "Start no viewer: print the address and keep the tunnel until interrupted.")
     var printOnly = false
+    @Flag(help: "In place of the screen: the machine's serial console, in this terminal.")
+    var serial = false
     @OptionGroup var hosts: HostOptions
     @OptionGroup var modules: ModuleOptions
+
+    func validate() throws {
+        guard serial, port != nil || localPort != 0 || viewer != nil || printOnly else { return }
+        throw ValidationError("--serial: --port, --local-port, --viewer and --print are about the screen")
+    }
 
     /// Viewers that take `<address>::<port>` or `<address>:<port>`, those with gtk-vnc first, as the manual has it.
     private static let viewers: [(program: String, address: @Sendable (Int) -> String)] = [
@@ -31,6 +38,16 @@ struct LoginArguments: ParsableArguments {
         let instance = try AgentInstance(instance)
         let registry = modules.load().registry
         let place = try Place.one(hosts, registry)
+        if serial {
+            let outcome: Result<Void, any Error>
+            do {
+                outcome = .success(try await SerialLogin(instance: instance, place: place).run(resume: resume))
+            } catch {
+                outcome = .failure(error)
+            }
+            await place.transport.close()
+            return try outcome.get()
+        }
         let monitor = QEMUMonitor(transport: place.transport, socket: instance.monitorSocket)
         if resume { _ = try await monitor.run("cont") }
         let remotePort: Int
@@ -106,10 +123,11 @@ extension Place {
 struct MachineLoginCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "login",
-        abstract: "Show the screen of a running build machine: a tunnel through SSH, and the viewer that is installed.",
+        abstract: "Show the screen of a running build machine, by a tunnel and a viewer, or its serial console.",
         discussion: """
             'buildosctl machine login default-1 --host build@host' shows what instance 1 of toolchain default builds in. A \
-            machine that was suspended goes on with --resume. See 'machine monitor' for what else can be done with it.
+            machine that was suspended goes on with --resume. With --serial it is the serial console, in this terminal: '~.' at \
+            the beginning of a line or Ctrl-] leaves it. See 'machine monitor' for what else can be done with it.
             """
     )
 

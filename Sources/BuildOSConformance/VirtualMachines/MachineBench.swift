@@ -148,6 +148,9 @@ final class MachineBench: Sendable {
         if let socket = definition.monitorSocket {
             try require(!FileTree.exists(socket), "its monitor socket is left")
         }
+        if let socket = definition.serialSocket {
+            try require(!FileTree.exists(socket), "its serial socket is left")
+        }
         let found = try await backend.find(definition.name, runtimeDirectory: definition.runtimeDirectory)
         try require(found == nil, "it is found")
     }

@@ -1,4 +1,5 @@
 import BuildOSKit
+import Glibc
 
 extension VirtualMachinesSuite {
     var endPoints: [ConformanceCheck] {
@@ -31,6 +32,40 @@ extension VirtualMachinesSuite {
                 try await bench.until("it runs") { try await machine.state() == .running }
                 _ = try await Self.say("system_powerdown\n", to: socket)
                 try await bench.expectEnd(machine, .guestShutdown)
+            },
+            check("the serial socket leads both ways, the log has it all, nobody else can connect (MACH-7)") { bench in
+                let socket = bench.directory.appending("serial,port")
+                var definition = try bench.definition("echo")
+                definition.serialSocket = socket
+                if let log = definition.serialLog { try FileTree.write("what was there before", to: log) }
+                // Nobody is connected while it boots: what it says then is in the log, and doesn't hold it up.
+                let machine = try await bench.start(definition, until: "READY")
+                try require(!bench.serial(definition).contains("before"), "the log doesn't begin with the machine")
+                var status = stat()
+                try require(lstat(socket.string, &status) == 0, "there is no socket")
+                try require(status.st_mode & 0o002 == 0, "all can connect: mode \(status.st_mode)")
+                for text in ["hello", "hello again"] {
+                    let heard = try await DedicatedThread.run(name: "serial-client") { () throws(Errno) in
+                        let client = try SocketClient(path: socket)
+                        client.say("\(text)\n")
+                        return client.hear(until: "heard \(text)\r\n")
+                    }
+                    try require(heard.contains("heard \(text)\r\n"), "heard '\(heard)'")
+                    try require(!heard.contains("READY"), "what came before is said again: '\(heard)'")
+                    try await bench.wait(for: "heard \(text)", from: definition, of: machine)
+                }
+                try await machine.kill()
+                try await bench.expectNothingLeft(of: definition)
+            },
+            check("without a log, the serial socket tells what the guest says") { bench in
+                var definition = try bench.definition("tick")
+                definition.serialLog = nil
+                definition.serialSocket = bench.directory.appending("serial")
+                try await bench.start(definition)
+                let heard = try await DedicatedThread.run(name: "serial-client") { () throws(Errno) in
+                    try SocketClient(path: bench.directory.appending("serial")).hear(until: "tick ")
+                }
+                try require(heard.contains("tick "), "heard '\(heard)'")
             },
             check("an operator's quit ends the machine as killed") { bench in
                 var definition = try bench.sectorDefinition()

@@ -58,6 +58,7 @@ extension VirtualMachinesSuite {
                 try FileTree.write([UInt8](repeating: 0x5a, count: 100_000), to: file)
                 var definition = try bench.sectorDefinition()
                 definition.monitorSocket = bench.directory.appending("monitor")
+                definition.serialSocket = bench.directory.appending("serial")
                 try await bench.expectError(.badSnapshot, from: "the start") {
                     try await bench.start(definition, restoring: file)
                 }
@@ -75,6 +76,7 @@ extension VirtualMachinesSuite {
             check("a machine runs on when nobody refers to it, and is found by another instance") { bench in
                 var definition = try bench.sectorDefinition()
                 definition.monitorSocket = bench.directory.appending("monitor")
+                definition.serialSocket = bench.directory.appending("serial")
                 let process = try await bench.backend.start(definition).processID
                 let other = try makeBench(bench.directory)
                 guard
@@ -160,6 +162,7 @@ extension VirtualMachinesSuite {
             check("a start that the hypervisor gives up leaves nothing, and can be tried again") { bench in
                 var definition = try bench.sectorDefinition()
                 definition.monitorSocket = bench.directory.appending("monitor")
+                definition.serialSocket = bench.directory.appending("serial")
                 let good = definition.disks
                 definition.disks = [VirtualDisk(try bench.disk("no header", "broken"), format: .qcow2)]
                 try await expectNoStart(.cannotStart, definition, bench)

@@ -142,6 +142,9 @@ public struct VirtualMachineDefinition: Sendable, Hashable {
     public var serialLog: FilePath?
     /// The UNIX socket of the human monitor (MACH-7), `/tmp/monitor-<toolchain>-<instance>` for a build; `nil` for none.
     public var monitorSocket: FilePath?
+    /// The UNIX socket that leads to its first serial port, both ways, for one client at a time, with the access rights of
+    /// ``monitorSocket``: `/tmp/serial-<toolchain>-<instance>` for a build; `nil` for none. ``serialLog`` is written all the same.
+    public var serialSocket: FilePath?
     /// A directory for sockets and the like, of its own, which exists. What the backend puts there is gone in the end.
     public var runtimeDirectory: FilePath
     /// The directory that relative paths in ``deviceOptions`` are of.
@@ -181,6 +184,7 @@ public struct VirtualMachineDefinition: Sendable, Hashable {
         display = nil
         serialLog = nil
         monitorSocket = nil
+        serialSocket = nil
         workingDirectory = nil
         deviceOptions = nil
         affinity = nil

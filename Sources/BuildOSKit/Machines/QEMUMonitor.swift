@@ -34,6 +34,9 @@ public struct AgentInstance: Sendable, Hashable, CustomStringConvertible {
 
     /// The socket of the virtual machine's monitor on the host.
     public var monitorSocket: FilePath { FilePath("/tmp/monitor-\(self)") }
+
+    /// The socket of the virtual machine's serial port on the host.
+    public var serialSocket: FilePath { FilePath("/tmp/serial-\(self)") }
 }
 
 /// QEMU's monitor for people (qemu(1), "-monitor"; QEMU's documentation, "QEMU Monitor"), at the end of a UNIX socket on

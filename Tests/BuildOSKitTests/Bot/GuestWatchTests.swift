@@ -131,7 +131,10 @@ import Testing
         #expect(
             number.offset == 103 && number.displayPort == 6003 && number.tftpPort == 23503 && number.tap == "tap103"
         )
-        #expect(number.monitorSocket == "/tmp/monitor-stage-3")
+        #expect(number.monitorSocket == "/tmp/monitor-stage-3" && number.serialSocket == "/tmp/serial-stage-3")
+        // By the same names an operator's command finds them.
+        #expect(try AgentInstance(number.name).monitorSocket == number.monitorSocket)
+        #expect(try AgentInstance(number.name).serialSocket == number.serialSocket)
         #expect(GuestNumber(.default, number: 10, instance: 1) == nil)
         #expect(GuestNumber(.default, number: 1, instance: 100) == nil)
         #expect(

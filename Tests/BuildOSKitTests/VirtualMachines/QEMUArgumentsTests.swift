@@ -42,6 +42,7 @@ import Testing
         definition.interfaces = [VirtualNetworkInterface(.tap("tap11"))]
         definition.display = VirtualDisplay(port: 5901)
         definition.monitorSocket = "/tmp/monitor-default-1"
+        definition.serialSocket = "/tmp/serial-default-1"
         definition.serialLog = "/run/serial"
         let arguments = try Self.arguments(definition, usesKVM: true)
         #expect(
@@ -60,7 +61,9 @@ import Testing
                 "-mon", "chardev=qmp-2,mode=control",
                 "-chardev", "socket,id=hmp,path=/tmp/monitor-default-1,server=on,wait=off",
                 "-mon", "chardev=hmp,mode=readline",
-                "-chardev", "file,id=serial,path=/run/serial,append=off", "-serial", "chardev:serial",
+                "-chardev",
+                "socket,id=serial,path=/tmp/serial-default-1,server=on,wait=off,logfile=/run/serial,logappend=off",
+                "-serial", "chardev:serial",
                 "-blockdev",
                 #"{"cache": {"no-flush": true}, "driver": "raw", "file": {"driver": "file", "#
                     + #""filename": "/build/machines/m/disk.img"}, "node-name": "disk0", "read-only": false}"#,
@@ -76,6 +79,22 @@ import Testing
                     + #""romfile": ""}"#,
             ]
         )
+    }
+
+    @Test("the serial port is a socket, a file, both, or nothing", arguments: [nil, "/s,1"], [nil, "/l,1"])
+    func serial(socket: String?, log: String?) throws {
+        var definition = try Self.definition(.devices([.disk]))
+        definition.disks = [VirtualDisk("/d")]
+        definition.serialSocket = socket.map { FilePath($0) }
+        definition.serialLog = log.map { FilePath($0) }
+        let expected =
+            switch (socket != nil, log != nil) {
+            case (true, true): "socket,id=serial,path=/s,,1,server=on,wait=off,logfile=/l,,1,logappend=off"
+            case (true, false): "socket,id=serial,path=/s,,1,server=on,wait=off"
+            case (false, true): "file,id=serial,path=/l,,1,append=off"
+            case (false, false): "null,id=serial"
+            }
+        #expect(Self.values("-chardev", try Self.arguments(definition)).last == expected)
     }
 
     @Test("a kernel on a microvm, restored: no PCI devices, no firmware's order")

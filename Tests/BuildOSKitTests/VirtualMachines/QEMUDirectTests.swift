@@ -43,6 +43,7 @@ import Testing
             id: .max,
             name: try #require(VirtualMachineName("m-1")),
             monitorSocket: "/tmp/monitor=1",
+            serialSocket: "/tmp/serial-1",
             cgroup: "/sys/fs/cgroup/x",
             endsOnReset: true,
             firmwareResets: true
@@ -63,6 +64,7 @@ import Testing
                     id: id,
                     name: name,
                     monitorSocket: nil,
+                    serialSocket: nil,
                     cgroup: nil,
                     endsOnReset: true,
                     firmwareResets: true

@@ -30,6 +30,8 @@ public struct GuestNumber: Sendable, Hashable {
     public var tap: String { "tap\(offset)" }
     /// The UNIX socket of the guest's human monitor (MACH-7).
     public var monitorSocket: FilePath { FilePath("/tmp/monitor-\(toolchain)-\(instance)") }
+    /// The UNIX socket of the guest's serial port.
+    public var serialSocket: FilePath { FilePath("/tmp/serial-\(toolchain)-\(instance)") }
     /// `<toolchain>-<instance>`, by which an operator names the instance.
     public var name: String { "\(toolchain)-\(instance)" }
     /// The name under which the hypervisor knows the guest.

@@ -4,7 +4,7 @@ public struct GuestOrder: Sendable {
     public var number: GuestNumber
     /// The bridge its tap device is on.
     public var bridge: String
-    /// The virtual machine. Its interfaces' connections, display and monitor are set by the runner, from ``number``.
+    /// The virtual machine. Its interfaces' connections, display and sockets are set by the runner, from ``number``.
     public var definition: VirtualMachineDefinition
     /// The address of its network interface.
     public var macAddress: MACAddress
@@ -55,6 +55,7 @@ public struct GuestOrder: Sendable {
         definition.interfaces = [VirtualNetworkInterface(.tap(number.tap), macAddress: macAddress)]
         definition.display = VirtualDisplay(host: definition.display?.host ?? "127.0.0.1", port: number.displayPort)
         definition.monitorSocket = number.monitorSocket
+        definition.serialSocket = number.serialSocket
         definition.endsOnReset = true
         return definition
     }
