@@ -70,27 +70,3 @@ final class UploadWatch: Sendable {
         return count
     }
 }
-
-/// Processes by what is in their command lines (proc(5), "cmdline").
-enum Processes {
-    static func all(withArguments wanted: [String]) -> [Int32] {
-        ((try? FileTree.names(in: "/proc")) ?? []).compactMap { name in
-            guard let process = Int32(name), process != getpid(),
-                let line = try? FileTree.read(FilePath("/proc/\(name)/cmdline"))
-            else { return nil }
-            let text = String(decoding: line, as: UTF8.self)
-            return wanted.allSatisfy { text.contains($0) } ? process : nil
-        }
-    }
-
-    static func children(of parent: Int32, named wanted: String) -> [Int32] {
-        ((try? FileTree.names(in: "/proc")) ?? []).compactMap { name in
-            guard let process = Int32(name), let text = try? FileTree.readText(FilePath("/proc/\(name)/stat")),
-                let open = text.firstIndex(of: "("), let end = text.lastIndex(of: ")"),
-                text[text.index(after: open)..<end] == wanted
-            else { return nil }
-            let fields = text[text.index(after: end)...].split(separator: " ")
-            return fields.count > 1 && Int32(fields[1]) == parent ? process : nil
-        }
-    }
-}

@@ -5,6 +5,8 @@ import LocalTransport
 struct Disk: Sendable {
     let file: FilePath
     var isReadOnly = false
+    /// QEMU's `cache=`: what a flush by the guest does here.
+    var cache = "unsafe"
 
     /// The manual's recipe for a state disk.
     static func state(_ name: String, in lab: Lab) async throws -> Disk {

@@ -89,24 +89,29 @@ extension VirtualHost {
 
     /// Runs `buildosctl machine …` in the lab's network, about the host, which it knows by its key.
     func machineControl(_ arguments: [String]) async throws -> CommandResult {
+        try await lab.transport.run(
+            try await machineCommand(arguments),
+            input: .none,
+            output: .collected(limit: 1 << 20),
+            error: .collected(limit: 1 << 20),
+            timeLimit: .seconds(240)
+        )
+    }
+
+    /// What ``machineControl(_:)`` runs.
+    func machineCommand(_ arguments: [String], sshConfig: FilePath = "/dev/null") async throws -> Command {
         // The lab's own file of host keys has them by another name.
         let known = lab.directory.appending("\(shape.name).host-keys")
         if !FileTree.exists(known) {
             let keys = try await lab.check("ssh-keyscan", ["-t", "ed25519", shape.address])
             try FileTree.write(keys, to: known)
         }
-        return try await lab.transport.run(
-            lab.inNetwork(
-                StagedTree.program("buildosctl").string,
-                ["machine"] + arguments + [
-                    "--host", "build@\(shape.address)", "--identity", lab.key.string,
-                    "--known-hosts", known.string, "--ssh-config", "/dev/null",
-                ]
-            ),
-            input: .none,
-            output: .collected(limit: 1 << 20),
-            error: .collected(limit: 1 << 20),
-            timeLimit: .seconds(240)
+        return lab.inNetwork(
+            StagedTree.program("buildosctl").string,
+            ["machine"] + arguments + [
+                "--host", "build@\(shape.address)", "--identity", lab.key.string,
+                "--known-hosts", known.string, "--ssh-config", sshConfig.string,
+            ]
         )
     }
 }

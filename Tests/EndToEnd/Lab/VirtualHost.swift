@@ -130,13 +130,13 @@ final class VirtualHost: Sendable {
         ]
         for disk in shape.disks {
             let mode = disk.isReadOnly ? ",readonly=on" : ""
-            arguments += ["-drive", "file=\(disk.file),format=raw,if=virtio,cache=unsafe\(mode)"]
+            arguments += ["-drive", "file=\(disk.file),format=raw,if=virtio,cache=\(disk.cache)\(mode)"]
         }
         return arguments
     }
 
     /// The serial console's socket.
-    private var console: FilePath { lab.directory.appending("\(shape.name).console") }
+    var console: FilePath { lab.directory.appending("\(shape.name).console") }
 
     /// Whether QEMU has ended: the host rebooted or powered down, or QEMU failed.
     var isOff: Bool { end.withLock { $0 != nil } }
