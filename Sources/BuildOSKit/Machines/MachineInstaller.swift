@@ -86,10 +86,11 @@ struct MachineInstaller: Sendable {
     func remove(_ revisions: [MachineRevision]) async throws {
         for revision in revisions {
             journal.note("\(machine)-\(revision) remove")
-            try await delete(directory.path(of: revision))
+            // What was received goes first: without its image nobody would find it again.
             let received = directory.receivedPath(of: revision)
             try await delete(received)
             try ReceivedMark(received).remove()
+            try await delete(directory.path(of: revision))
         }
     }
 
