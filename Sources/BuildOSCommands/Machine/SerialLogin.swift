@@ -35,7 +35,7 @@ struct SerialLogin {
 
     /// Not to standard output, which is the guest's.
     private static func say(_ text: String) {
-        _ = try? FileDescriptor.standardError.writeAll("\(text)\r\n".utf8)
+        _ = try? FileDescriptor.standardError.writeAll("\(text)\n".utf8)
     }
 }
 
