@@ -66,7 +66,7 @@ struct StreamBroadcast: Sendable {
     private func close(_ descriptor: FileDescriptor) { try? descriptor.close() }
 }
 
-/// The thread that cuts a stream into chunks and hands these to the hosts.
+/// The thread that cuts a stream into chunks and hands these to the hosts, side by side.
 private final class ChunkReader: Sendable {
     private let source: FileDescriptor
     private let chunkSize: Int
@@ -94,12 +94,24 @@ private final class ChunkReader: Sendable {
 
     private func read() -> Result<(chunks: Int, bytes: Int64), MachineError> {
         var counts = (chunks: 0, bytes: Int64(0))
+        var lanes: [HostLane] = []
+        defer {
+            for lane in lanes { lane.close() }
+            for lane in lanes { lane.waitUntilDone() }
+        }
+        do throws(Errno) {
+            // One host needs no other thread.
+            for host in hosts where hosts.count > 1 { lanes.append(try HostLane(to: host)) }
+        } catch {
+            return .failure(MachineError(.storage, "stream", cause: "no thread to send it by: \(error)"))
+        }
         while hosts.contains(where: \.isAlive) {
             do throws(Errno) {
                 let chunk = try next()
                 if chunk.isEmpty { break }
                 let digest = XXHash64.digest(chunk)
-                for host in hosts { host.send(counts.chunks, digest, chunk[...]) }
+                for lane in lanes { lane.send(counts.chunks, digest, chunk) }
+                if lanes.isEmpty { hosts.first?.send(counts.chunks, digest, chunk[...]) }
                 counts.chunks += 1
                 counts.bytes += Int64(chunk.count)
             } catch {
