@@ -1,4 +1,5 @@
 import BuildOSKit
+import Glibc
 
 extension VirtualMachinesSuite {
     var memorySnapshots: [ConformanceCheck] {
@@ -84,7 +85,11 @@ extension VirtualMachinesSuite {
                         definition.name,
                         runtimeDirectory: definition.runtimeDirectory
                     )
-                else { throw ConformanceFailure("it is not found") }
+                else {
+                    // Who could end it otherwise?
+                    if let process { kill(process, SIGKILL) }
+                    throw ConformanceFailure("it is not found")
+                }
                 try require(found.name == definition.name, "it is \(found.name)")
                 try require(found.processID == process, "it has another process")
                 let state = try await found.state()
