@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,6 +25,10 @@ int cprocess_set_affinity(const int32_t *cpus, size_t count) {
     int result = sched_setaffinity(0, size, set) == 0 ? 0 : errno;
     CPU_FREE(set);
     return result;
+}
+
+int cprocess_drop_ambient_capabilities(void) {
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 ? 0 : errno;
 }
 
 int cprocess_open(int32_t process) {

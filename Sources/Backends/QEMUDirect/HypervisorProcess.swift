@@ -86,6 +86,11 @@ struct HypervisorLaunch: Sendable {
                 )
             }
         }
+        // Those of an agent, for devices and nice values: a guest that breaks out of QEMU must not find them.
+        let reason = cprocess_drop_ambient_capabilities()
+        guard reason == 0 else {
+            throw LaunchError(detail: "can't take capabilities from it: \(Errno(rawValue: reason))")
+        }
         // Out of the way of the numbers that they become.
         var sources: [Int32] = []
         defer { for source in sources { close(source) } }

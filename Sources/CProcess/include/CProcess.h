@@ -6,6 +6,9 @@
 
 /// Binds the calling thread, and what it starts, to CPUs of the host (sched_setaffinity(2)). Returns 0 or an errno.
 int cprocess_set_affinity(const int32_t *cpus, size_t count);
+/// Takes from the calling thread, and so from what it starts, the capabilities that would outlive an exec
+/// (capabilities(7), "ambient"). Returns 0 or an errno.
+int cprocess_drop_ambient_capabilities(void);
 /// A descriptor, close-on-exec, that becomes readable when the process ends (pidfd_open(2)), or the negative errno.
 int cprocess_open(int32_t process);
 /// Sends a signal to the process behind such a descriptor, never to another with its number. Returns 0 or an errno.

@@ -6,18 +6,18 @@ import Testing
 extension EndToEndTests.Agent {
     /// A task of a higher priority ends one that runs and is built in its machine; both controllers are told.
     func interrupted(_ lab: AgentLab, _ clean: String) async throws {
-        try await lab.publishPackage(check: "sleep 10000")
+        try await lab.lab.publishPackage(check: "sleep 10000")
         try await lab.withAgent {
-            try await lab.control("tasks=1")
+            try await lab.controller.control("tasks=1")
             try await eventually("a build", within: .seconds(120)) {
                 try lab.agentStatus().reason == "the machine works"
             }
-            try await lab.publishPackage(check: clean)
-            try await lab.control("tasks=1", at: AgentLab.urgentController)
+            try await lab.lab.publishPackage(check: clean)
+            try await lab.urgentController.control("tasks=1")
             try await eventually("the urgent result", within: .seconds(120), every: .seconds(1)) {
-                try await lab.results(at: AgentLab.urgentController) == ["success"]
+                try await lab.urgentController.results() == ["success"]
             }
-            #expect(try await lab.results().last == "interrupt")
+            #expect(try await lab.controller.results().last == "interrupt")
             #expect(try await lab.build() == "success")
         }
     }
@@ -36,29 +36,26 @@ extension EndToEndTests.Agent {
 
     /// A result that its controller can't be told outlives the agent, and is told by the next one.
     func away(_ lab: AgentLab, _ clean: String) async throws {
-        let before = try await lab.results().count
-        try await lab.publishPackage(check: "sleep 10; false")
-        await #expect(throws: LabError.self) {
-            try await lab.withAgent {
-                try await lab.control("tasks=1")
-                try await eventually("a build", within: .seconds(120)) {
-                    try lab.agentStatus().reason == "the machine works"
-                }
-                try await lab.control("drop=1&times=1000")
-                try await eventually("a result that is kept", within: .seconds(120)) {
-                    try !lab.keptResults().isEmpty
-                }
-                try await lab.killAgent()
+        let before = try await lab.controller.results().count
+        try await lab.lab.publishPackage(check: "sleep 10; false")
+        try await lab.withAgentToBeKilled {
+            try await lab.controller.control("tasks=1")
+            try await eventually("a build", within: .seconds(120)) {
+                try lab.agentStatus().reason == "the machine works"
+            }
+            try await lab.controller.control("drop=1&times=1000")
+            try await eventually("a result that is kept", within: .seconds(120)) {
+                try !lab.keptResults().isEmpty
             }
         }
-        #expect(try await lab.results().count == before)
-        try await lab.control("times=0")
-        try await lab.publishPackage(check: clean)
+        #expect(try await lab.controller.results().count == before)
+        try await lab.controller.control("times=0")
+        try await lab.lab.publishPackage(check: clean)
         try await lab.withAgent {
             try await eventually("the kept result", within: .seconds(60), every: .seconds(1)) {
-                try await lab.results().count > before
+                try await lab.controller.results().count > before
             }
-            #expect(try await lab.results().last == "error")
+            #expect(try await lab.controller.results().last == "error")
             #expect(try await lab.build() == "success")
             try await eventually("an empty spool", within: .seconds(20)) { try lab.keptResults().isEmpty }
         }

@@ -12,10 +12,10 @@ struct AgentLab {
     let volume: FilePath
 
     static let address = "10.98.0.1"
-    static let controller = "http://\(address):8090"
-    /// A controller of a higher priority: its tasks interrupt those of the other.
-    static let urgentController = "http://\(address):8091"
 
+    var controller: LabController { LabController(lab: lab, address: Self.address) }
+    /// A controller of a higher priority: its tasks interrupt those of the other.
+    var urgentController: LabController { LabController(lab: lab, address: Self.address, port: 8091) }
     var machine: FilePath { volume.appending("linux") }
     var status: FilePath { root.appending("run/buildos/agents/default-1.json") }
 
@@ -40,17 +40,7 @@ struct AgentLab {
 
     private func makeMachine() async throws {
         try FileTree.makeDirectory(machine)
-        let result = try await lab.transport.run(
-            Command(
-                StagedTree.program("buildosctl").string,
-                ["machine", "create", "--summary", "Debian 12", machine.appending("linux-1.0").string]
-            ),
-            input: .none,
-            output: .appended(to: lab.logs.appending("machine-create.log")),
-            error: .appended(to: lab.logs.appending("machine-create.log")),
-            timeLimit: .seconds(600)
-        )
-        try #require(result.status.isSuccess, "see machine-create.log")
+        try await lab.makeMachine(at: machine.appending("linux-1.0"))
         try await lab.transport.check(Command("ln", ["-s", "linux-1.0", machine.appending("linux-1").string]))
     }
 
@@ -73,8 +63,8 @@ struct AgentLab {
         try FileTree.write("\(try await lab.toolchainTrust())\n", to: files.appending("trust"))
         try FileTree.write(
             "buildos.toolchain_url=http://\(Self.address)/agent/toolchain.sha256 buildos.ram_total=5 "
-                + "buildos.controller_url=\(Self.controller)/?build-task "
-                + "buildos.controller_url=1000=\(Self.urgentController)/?build-task",
+                + "buildos.controller_url=\(controller.url)/?build-task "
+                + "buildos.controller_url=1000=\(urgentController.url)/?build-task",
             to: root.appending("proc/cmdline")
         )
     }
@@ -89,18 +79,6 @@ struct AgentLab {
     }
 
     private func withServers(_ body: () async throws -> Void) async throws {
-        let task = lab.directory.appending("task.manifest")
-        try FileTree.write(
-            """
-            : 1
-            name: hello
-            version: 1.0
-            repository-url: http://\(Self.address):8080
-            target: x86_64-linux-gnu
-
-            """,
-            to: task
-        )
         let names = lab.inside(
             "dnsmasq",
             [
@@ -113,76 +91,24 @@ struct AgentLab {
             "python3",
             ["-m", "http.server", "8080", "--bind", Self.address, "--directory", lab.web.string]
         )
-        func controller(port: String) -> Command {
-            lab.inside(
-                "python3",
-                [
-                    Lab.fixture("controller.py").string, "--task", task.string, "--address", Self.address, "--port",
-                    port,
-                ]
-            )
-        }
+        let packages = "http://\(Self.address):8080"
         try await lab.withProgram("agent-dnsmasq", names) {
             try await lab.withProgram("agent-web", web) {
-                try await lab.withProgram("controller", controller(port: "8090")) {
-                    try await lab.withProgram("urgent-controller", controller(port: "8091")) {
-                        for url in [Self.controller, Self.urgentController] {
-                            try await eventually("the controller", within: .seconds(20)) {
-                                (try? await control("tasks=0", at: url)) != nil
-                            }
-                        }
-                        try await body()
-                    }
+                try await controller.run(repository: packages) {
+                    try await urgentController.run(repository: packages, body)
                 }
             }
         }
     }
 
-    /// Tells a controller what to do with the requests to come.
-    func control(_ query: String, at controller: String = Self.controller) async throws {
-        try await lab.check("curl", ["-sS", "--fail", "-X", "POST", "\(controller)/control?\(query)"])
-    }
-
-    /// The statuses of the results that came to a controller, in order.
-    func results(at controller: String = Self.controller) async throws -> [String] {
-        try await lab.check("curl", ["-sS", "--fail", "\(controller)/control/results"])
-            .split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) }
-    }
-
-    /// Puts the package on the web server, as the only one there is.
-    ///
-    /// - Parameter check: the commands of its `make check`.
-    func publishPackage(check: String) async throws {
-        let source = lab.directory.appending("package/hello-1.0")
-        try FileTree.makeDirectory(source)
-        try FileTree.write(
-            "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
-            to: source.appending("hello.c")
-        )
-        try FileTree.write(
-            "hello: hello.c\n\t$(CC) -Wall -o hello hello.c\ncheck: hello\n\t\(check)\n"
-                + "install: hello\n\tinstall -D hello $(DESTDIR)/usr/bin/hello\n",
-            to: source.appending("Makefile")
-        )
-        try await lab.transport.check(
-            Command(
-                "tar",
-                [
-                    "-C", lab.directory.appending("package").string, "-czf",
-                    lab.web.appending("hello-1.0.tar.gz").string, "hello-1.0",
-                ]
-            )
-        )
-    }
-
     /// Gives one task, and waits for its result.
     func build(within limit: Duration = .seconds(240)) async throws -> String {
-        let before = try await results().count
-        try await control("tasks=1")
+        let before = try await controller.results().count
+        try await controller.control("tasks=1")
         try await eventually("the result of a build", within: limit, every: .seconds(1)) {
-            try await results().count > before
+            try await controller.results().count > before
         }
-        return try await results().last ?? ""
+        return try await controller.results().last ?? ""
     }
 
     /// Runs an agent as long as the closure runs.
@@ -193,8 +119,30 @@ struct AgentLab {
         programs: FilePath? = nil,
         _ body: () async throws -> Void
     ) async throws {
+        try await lab.withProgram("agent", agent(options, programs), body)
+    }
+
+    /// Runs an agent, and kills it, which it can't do anything about, when the closure has ended.
+    func withAgentToBeKilled(_ body: () async throws -> Void) async throws {
+        let log = CommandOutput.appended(to: lab.logs.appending("agent.log"))
+        let (transport, command) = (lab.transport, agent([], nil))
+        let agent = Task {
+            try await transport.run(command, input: .none, output: log, error: log, timeLimit: nil)
+        }
+        do {
+            try await body()
+            kill(try agentStatus().processId, SIGKILL)
+        } catch {
+            agent.cancel()
+            _ = await agent.result
+            throw error
+        }
+        #expect(try await agent.value.status == .signalled(SIGKILL))
+    }
+
+    private func agent(_ options: [String], _ programs: FilePath?) -> Command {
         let path = HostProcess.environmentVariable("PATH") ?? "/usr/sbin:/usr/bin"
-        let command = lab.inNetwork(
+        return lab.inNetwork(
             "env",
             [
                 "PATH=\(programs.map { "\($0):" } ?? "")\(path)", StagedTree.program("buildosd").string, "agent",
@@ -203,7 +151,6 @@ struct AgentLab {
                 "--poll-interval", "1",
             ] + options
         )
-        try await lab.withProgram("agent", command, body)
     }
 
     /// The lines that agents have logged so far.
@@ -232,12 +179,6 @@ struct AgentLab {
     /// How often agents have started a machine again of which nothing was heard.
     func restarts() throws -> Int {
         try agentLog().count { $0.contains("it is started again") }
-    }
-
-    /// Ends the agent in a way that it can't do anything about; ``withAgent(_:_:)`` throws then.
-    func killAgent() async throws {
-        kill(try agentStatus().processId, SIGKILL)
-        try await Task.sleep(for: .seconds(1))
     }
 
     /// What the agent says of itself.

@@ -14,7 +14,7 @@ extension EndToEndTests {
             try await AgentLab.with(try Lab.current) { lab in
                 // A build finds what an earlier one wrote, or it doesn't: then this passes.
                 let clean = "./hello | grep hello && test ! -e /root/mark && touch /root/mark"
-                try await lab.publishPackage(check: clean)
+                try await lab.lab.publishPackage(check: clean)
                 try await lab.withAgent {
                     try await eventually("the bootstrap", within: .seconds(400), every: .seconds(1)) {
                         FileTree.exists(lab.machine.appending("linux-default/.warm/memory"))
@@ -23,15 +23,15 @@ extension EndToEndTests {
                     #expect(made.toolchainID == "t1" && made.bootstrap.versions["bbot"] == "0.18.0")
 
                     for _ in 1...3 { #expect(try await lab.build() == "success") }
-                    try await lab.publishPackage(check: WarmBuild.check)
+                    try await lab.lab.publishPackage(check: WarmBuild.check)
                     try await warmBuilds(lab, made)
                     let starts = try lab.agentLog().filter { $0.contains(": at work after ") }
                     #expect(starts.count == 6 && starts.allSatisfy { $0.hasSuffix(" ms, from saved memory") })
-                    try await lab.publishPackage(check: "false")
+                    try await lab.lab.publishPackage(check: "false")
                     #expect(try await lab.build() == "error")
-                    try await lab.publishPackage(check: "sync; echo c > /proc/sysrq-trigger")
+                    try await lab.lab.publishPackage(check: "sync; echo c > /proc/sysrq-trigger")
                     #expect(try await lab.build() == "abnormal")
-                    try await lab.publishPackage(check: clean)
+                    try await lab.lab.publishPackage(check: clean)
                     #expect(try await lab.build() == "success")
 
                     try await eventually("idleness", within: .seconds(60)) {
@@ -50,7 +50,7 @@ extension EndToEndTests {
                 #expect(try await lab.leftovers() == [])
                 try await invalid(lab)
                 #expect(try await lab.leftovers() == [])
-                let log = try FileTree.readText(lab.lab.logs.appending("controller.log"), limit: 1 << 22)
+                let log = try FileTree.readText(lab.lab.logs.appending("controller-8090.log"), limit: 1 << 22)
                 #expect(
                     !log.split(separator: "\n").contains {
                         $0.hasPrefix("build") && !$0.hasSuffix(" ok") && !$0.hasSuffix(" dropped")
@@ -114,21 +114,18 @@ extension EndToEndTests {
         /// An agent killed in the middle of a build that hangs leaves much; the next one takes it away, and builds. Told to
         /// drain, it takes nothing.
         private func killed(_ lab: AgentLab, _ clean: String) async throws {
-            try await lab.publishPackage(check: "sleep 10000")
-            await #expect(throws: LabError.self) {
-                try await lab.withAgent {
-                    try await lab.control("tasks=1")
-                    try await eventually("a build", within: .seconds(120)) {
-                        try lab.agentStatus().reason == "the machine works"
-                    }
-                    try await lab.killAgent()
+            try await lab.lab.publishPackage(check: "sleep 10000")
+            try await lab.withAgentToBeKilled {
+                try await lab.controller.control("tasks=1")
+                try await eventually("a build", within: .seconds(120)) {
+                    try lab.agentStatus().reason == "the machine works"
                 }
             }
             #expect(try await !lab.leftovers().isEmpty)
 
             try await lab.withAgent(["--build-timeout", "10"]) {
                 #expect(try await lab.build() == "abnormal")
-                try await lab.publishPackage(check: clean)
+                try await lab.lab.publishPackage(check: clean)
                 #expect(try await lab.build() == "success")
                 let drain = lab.root.appending("run/buildos/drain.json")
                 try DrainRequest(note: "for a test").write(to: drain)

@@ -90,7 +90,7 @@ public struct AgentStatus: Sendable, Hashable, Codable {
     /// does not count.
     public var isAtWork: Bool { activity.isWork && FileTree.exists(FilePath("/proc/\(processId)")) }
 
-    /// What it does, in words: `builds hello/1.0 in machine linux: the machine works`.
+    /// What it does, in words: `building hello/1.0 in machine linux: the machine works`.
     public var summary: String {
         var text = activity.rawValue
         if let task { text += " \(task.name)/\(task.version)" }

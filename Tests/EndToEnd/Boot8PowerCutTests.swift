@@ -5,7 +5,7 @@ import Testing
 extension EndToEndTests {
     /// A host whose power is cut while machines are brought to it, and that is booted again each time.
     @Suite("8. A host whose power is cut", .serialized)
-    struct Boot7 {
+    struct Boot8 {
         let lab: Lab
 
         init() throws { lab = try Lab.current }

@@ -5,7 +5,7 @@ import Testing
 extension EndToEndTests {
     /// A booted host that does what hosts are for, in virtual machines of its own.
     @Suite("7. A host that builds", .serialized, .host { lab in try await BuilderHost.shape(in: lab) })
-    struct Boot6 {
+    struct Boot7 {
         let lab: Lab
         let host: VirtualHost
         let controller: LabController
@@ -68,6 +68,7 @@ extension EndToEndTests {
             }
             let qemu = "$(\(Self.guest))"
             #expect(try await host.run("cut -d' ' -f19 /proc/\(qemu)/stat") == "5")
+            #expect(try await host.run("sed -n 's/^CapEff:\\t0*//p' /proc/\(qemu)/status") == "")
             let limit = try await host.run("cat /sys/fs/cgroup$(sed s/^0::// /proc/\(qemu)/cgroup)/memory.max")
             #expect(Int(limit) != nil, "no limit of memory: \(limit)")
             #expect(try await host.run("ls \(Self.place)").contains("linux-default-1_"))
