@@ -3,6 +3,9 @@ import Glibc
 /// Operations on files and directory trees that survive a crash at any instant and never follow a link
 /// out of the tree they work on.
 public enum FileTree {
+    /// What stands between the name of a file and a process's number while that process writes it.
+    static let temporaryMark = ".tmp-"
+
     /// Writes a file so that a reader sees the old content or the new, whole: temporary name, fsync, rename.
     ///
     /// - Parameter durably: whether it must outlive a crash of the machine. What doesn't is spared the wait for the disk.
@@ -13,7 +16,7 @@ public enum FileTree {
         permissions: FilePermissions = [.ownerReadWrite, .groupRead, .otherRead],
         durably: Bool = true
     ) throws(FileError) {
-        let temporary = FilePath("\(path.string).tmp-\(getpid())")
+        let temporary = FilePath("\(path.string)\(temporaryMark)\(getpid())")
         do {
             let file = try FileDescriptor.open(
                 temporary,

@@ -182,6 +182,7 @@ public struct MachineKeeper: Sendable {
             try await installer.delete(subvolume.path)
             try ReceivedMark(subvolume.path).remove()
         }
+        try ReceivedMark.removeOrphans(in: directory.received)
         guard rmdir(directory.received.string) == 0 || errno == ENOENT else {
             throw FileError("remove", directory.received, Errno(rawValue: errno))
         }

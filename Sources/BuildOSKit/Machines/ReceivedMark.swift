@@ -23,11 +23,14 @@ struct ReceivedMark: Sendable {
 
     func remove() throws(FileError) { try FileTree.remove(path) }
 
-    /// Removes the marks of what is no longer there.
+    /// Removes the marks of what is no longer there, and those whose writing was cut short.
     static func removeOrphans(in directory: FilePath) throws(FileError) {
-        for name in try FileTree.names(in: directory) where name.hasSuffix(suffix) {
-            guard FileKind(directory.appending(String(name.dropLast(suffix.count)))) == nil else { continue }
-            try FileTree.remove(directory.appending(name))
+        for name in try FileTree.names(in: directory) {
+            let isOrphan =
+                name.hasSuffix(suffix) && FileKind(directory.appending(String(name.dropLast(suffix.count)))) == nil
+            if isOrphan || name.contains(suffix + FileTree.temporaryMark) {
+                try FileTree.remove(directory.appending(name))
+            }
         }
     }
 }
