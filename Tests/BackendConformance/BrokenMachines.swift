@@ -59,6 +59,9 @@ struct BrokenMachines: CustomTestStringConvertible {
     ]
 
     private static let operations = [
+        BrokenMachines("can't wait", caughtBy: "stands until it is told to go on") {
+            $0.change = { $0.startsPaused = false }
+        },
         BrokenMachines("pauses in word only", caughtBy: "pausing stops the guest") {
             $0.pause = { _ in }
         },

@@ -135,7 +135,8 @@ public struct LibvirtMachines: VirtualMachines {
         _ watch: DomainWatch,
         _ memory: FilePath?
     ) async throws(VirtualMachineError) -> LibvirtMachine {
-        let standsAtFirst = memory != nil || definition.nice != 0 || definition.memoryLimit != nil
+        let standsAtFirst =
+            memory != nil || definition.nice != 0 || definition.memoryLimit != nil || definition.startsPaused
         let name = definition.name.description
         try await create(xml, name, standing: standsAtFirst)
         let process = session.isLocal ? await Self.process(of: uuid) : nil
@@ -158,7 +159,7 @@ public struct LibvirtMachines: VirtualMachines {
             if let memory {
                 try await MemoryTransfer(session: session, uuid: uuid, name: definition.name).restore(from: memory)
             }
-            try await machine.resume()
+            if !definition.startsPaused { try await machine.resume() }
         }
         guard !Task.isCancelled else {
             throw VirtualMachineError(.cancelled, machine: name, detail: "the task was cancelled")

@@ -161,7 +161,10 @@ struct MachineStart {
         } catch {
             throw await session.explain(error)
         }
-        if let saved { try await MemoryRestore(session: session, descriptor: saved).run() }
+        if let saved {
+            try await MemoryRestore(session: session, descriptor: saved).run()
+            if !definition.startsPaused { try await session.execute("cont") }
+        }
     }
 
     /// The error of a start, from what broke it and what QEMU said.

@@ -65,7 +65,6 @@ struct MemoryRestore {
         let events = session.connection.events()
         try await session.execute("migrate-incoming", ["uri": .string("fd:\(Migration.descriptorName)")])
         try await migration.finish(events)
-        try await session.execute("cont")
     }
 }
 

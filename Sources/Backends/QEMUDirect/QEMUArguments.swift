@@ -42,6 +42,7 @@ struct QEMUArguments {
             arguments += ["-vnc", "\(host):\(display.port - DefinitionCheck.firstDisplayPort)"]
             if definition.board != .microvm { arguments += ["-vga", "std"] }
         }
+        if definition.startsPaused { arguments.append("-S") }
         if isRestoring { arguments += ["-incoming", "defer"] }
         return arguments
     }

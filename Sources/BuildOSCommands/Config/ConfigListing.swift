@@ -39,6 +39,7 @@ enum ConfigListing {
             (.agent, toolchain.agent?.rawValue),
             (.buildLimit, toolchain.buildLimit.inSeconds),
             (.holdOnFailure, toolchain.holdOnFailure.inSeconds),
+            (.interactive, toolchain.interactive.rawValue),
         ]
         let undecided = "bbot if it can be built, else builtin"
         return single.map { value($0.0, toolchain.name, $0.1, meaning: undecided, in: configuration) }

@@ -43,6 +43,25 @@ extension VirtualMachinesSuite {
                 let names = try FileTree.names(in: bench.directory).filter { $0.contains("memory") }
                 try require(names == ["memory"], "there is \(names)")
             },
+            check("a restored machine can stand at first, and goes on when it is told to") { bench in
+                guard bench.capabilities.memorySnapshots else { throw ConformanceSkip(notOffered: "memory-snapshots") }
+                let file = bench.directory.appending("memory")
+                let machine = try await bench.start(try bench.definition("tick", named: "first"), until: "tick 3")
+                try await machine.pause()
+                try await machine.saveMemory(to: file)
+                try await machine.kill()
+                var definition = try bench.definition("tick", named: "second")
+                definition.startsPaused = true
+                let restored = try await bench.start(definition, restoring: file)
+                try await Task.sleep(for: .seconds(1))
+                guard case .paused = try await restored.state() else { throw ConformanceFailure("it does not stand") }
+                let serial = bench.serial(definition)
+                try require(serial.isEmpty, "it said \(serial)")
+                try await restored.resume()
+                try await bench.until("it ticks", seen: { bench.serial(definition) }) {
+                    Self.ticks(bench.serial(definition)).count > 1
+                }
+            },
             check("memory can be saved, and the machine goes on") { bench in
                 guard bench.capabilities.memorySnapshots else { throw ConformanceSkip(notOffered: "memory-snapshots") }
                 let definition = try bench.definition("tick")
@@ -195,7 +214,7 @@ extension VirtualMachinesSuite {
     }
 
     /// The numbers that the guest has counted up to, of whole lines only.
-    private static func ticks(_ serial: String) -> [Int] {
+    static func ticks(_ serial: String) -> [Int] {
         let whole =
             serial.utf8.last == UInt8(ascii: "\n")
             ? serial[...] : serial[..<(serial.lastIndex(of: "\n") ?? serial.startIndex)]

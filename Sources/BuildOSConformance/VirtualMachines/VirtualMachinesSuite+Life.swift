@@ -179,6 +179,18 @@ extension VirtualMachinesSuite {
                 try await machine.kill()
                 try await bench.expectEnd(machine, .killed)
             },
+            check("a machine that is to stand at first stands until it is told to go on") { bench in
+                var definition = try bench.definition("tick")
+                definition.startsPaused = true
+                let machine = try await bench.start(definition)
+                guard case .paused = try await machine.state() else { throw ConformanceFailure("it does not stand") }
+                // Much longer than its kernel takes to say a word.
+                try await Task.sleep(for: .seconds(2))
+                let serial = bench.serial(definition)
+                try require(serial.isEmpty, "it said \(serial)")
+                try await machine.resume()
+                try await bench.until("it ticks") { Self.ticks(bench.serial(definition)).count > 1 }
+            },
             check("a guest heeds the power button") { bench in
                 let definition = try bench.definition("idle")
                 let machine = try await bench.start(definition, until: "READY")

@@ -37,6 +37,14 @@ struct AgentCommand: AsyncParsableCommand {
     var virtualMachines: String?
 
     @Option(
+        help: ArgumentHelp(
+            "The hypervisor, by the backend's own syntax: libvirt's connection URI, the path of a QEMU program.",
+            valueName: "address"
+        )
+    )
+    var hypervisor: String?
+
+    @Option(
         help: ArgumentHelp("Seconds until controllers without a task are asked again, at least.", valueName: "seconds")
     )
     var pollInterval = 50
@@ -112,7 +120,7 @@ struct AgentCommand: AsyncParsableCommand {
             instance: instance,
             version: try Self.given(toolchainVersion, or: "BUILDOS_TOOLCHAIN_VERSION", "--toolchain-version"),
             id: try Self.given(toolchainID, or: "BUILDOS_TOOLCHAIN_ID", "--toolchain-id"),
-            virtualMachines: virtualMachines,
+            machines: AgentSetup.Machines(backend: virtualMachines, hypervisor: hypervisor),
             startsWarm: !cold,
             limits: AgentSetup.Limits(
                 poll: .seconds(pollInterval),

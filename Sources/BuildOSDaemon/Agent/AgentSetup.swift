@@ -1,4 +1,5 @@
 import BuildOSKit
+import FoundationEssentials
 import Glibc
 
 /// Puts an agent together from its host's configuration and the backends there are.
@@ -18,12 +19,20 @@ struct AgentSetup {
         let hold: Duration?
     }
 
+    /// What runs machines.
+    struct Machines {
+        /// The first backend found, if `nil`.
+        let backend: String?
+        /// The backend's usual one, if `nil`.
+        let hypervisor: String?
+    }
+
     func agent(
         toolchain name: ToolchainName,
         instance: Int,
         version: String,
         id: String,
-        virtualMachines: String?,
+        machines: Machines,
         startsWarm: Bool,
         limits: Limits
     ) async throws -> BuildAgent {
@@ -68,6 +77,10 @@ struct AgentSetup {
         )
         let hold = limits.hold ?? (toolchain.holdOnFailure == .zero ? nil : toolchain.holdOnFailure)
         settings.startsWarm = startsWarm
+        settings.auxiliaryMemory = plan.auxiliaryRAM
+        settings.interactiveMode = toolchain.interactive
+        let transport = try registry.makeTransport(to: .thisMachine)
+        if settings.interactiveMode != .no { settings.publicAddress = await Self.publicAddress(transport) }
         settings.bootstrapLimits.work = limits.bootstrap
         settings.bootstrapLimits.hold = hold
         if let startUp = limits.startUp {
@@ -76,12 +89,11 @@ struct AgentSetup {
         }
         settings.buildLimits.work = limits.build ?? toolchain.buildLimit
         settings.buildLimits.hold = hold
-        let transport = try registry.makeTransport(to: .thisMachine)
         var controllers = ControllerSettings()
         controllers.pollPause = limits.poll
         return try BuildAgent(
             settings,
-            ports: try await ports(settings, transport, virtualMachines),
+            ports: try await ports(settings, transport, machines),
             key: await key(transport),
             user: geteuid() == 0 ? nil : "build",
             controllerSettings: controllers,
@@ -92,7 +104,7 @@ struct AgentSetup {
     private func ports(
         _ settings: AgentSettings,
         _ transport: any Transport,
-        _ virtualMachines: String?
+        _ machines: Machines
     ) async throws -> AgentPorts {
         let volume = try? settings.paths.machines.volumes().first
         return AgentPorts(
@@ -102,7 +114,8 @@ struct AgentSetup {
                 root: settings.paths.runtime.appending("served")
             ),
             storage: try await registry.machineStorage(holding: volume ?? settings.paths.machines.root),
-            machines: try registry.virtualMachines(named: virtualMachines).makeVirtualMachines(),
+            machines: try registry.virtualMachines(named: machines.backend)
+                .makeVirtualMachines(VirtualMachineOptions(connection: machines.hypervisor)),
             mail: SendmailMailer(transport: transport)
         )
     }
@@ -118,5 +131,14 @@ struct AgentSetup {
             logger.error("controllers can't be told who this host is: \(error)")
             return nil
         }
+    }
+
+    /// The address from which this host speaks to others; `nil` if it has no way to any.
+    private static func publicAddress(_ transport: any Transport) async -> String? {
+        struct Route: Decodable { let prefsrc: String }
+        // An address that nobody has (RFC 5737): only the route to it is asked for.
+        let command = Command("ip", ["-json", "route", "get", "192.0.2.1"])
+        guard let shown = try? await transport.check(command, timeLimit: .seconds(10)).output else { return nil }
+        return try? JSONDecoder().decode([Route].self, from: Data(shown)).first?.prefsrc
     }
 }

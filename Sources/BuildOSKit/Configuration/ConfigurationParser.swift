@@ -20,6 +20,7 @@ struct ConfigurationParser {
         var agent: AgentKind?
         var buildLimit: Duration?
         var holdOnFailure: Duration?
+        var interactive: InteractiveMode?
         var controllers: [Controller] = []
         var controllerTrust: [CertificateFingerprint] = []
         var parameters: [KernelParameter] = []
@@ -110,6 +111,7 @@ struct ConfigurationParser {
         case .agent: drafts[toolchain]?.agent = try Self.choice(value)
         case .buildLimit: drafts[toolchain]?.buildLimit = .seconds(try DecimalNumber.parse(value, 1...604_800))
         case .holdOnFailure: drafts[toolchain]?.holdOnFailure = .seconds(try DecimalNumber.parse(value, 0...86_400))
+        case .interactive: drafts[toolchain]?.interactive = try Self.choice(value)
         case .controllerURL: drafts[toolchain]?.controllers.append(try Controller(value))
         case .controllerTrust: drafts[toolchain]?.controllerTrust.append(try CertificateFingerprint(value))
         case .cpuOvercommit: configuration.cpuOvercommit = try OvercommitRatio(value)
@@ -165,6 +167,7 @@ struct ConfigurationParser {
                     agent: draft.agent,
                     buildLimit: draft.buildLimit ?? Toolchain.standardBuildLimit,
                     holdOnFailure: draft.holdOnFailure ?? .zero,
+                    interactive: draft.interactive ?? .no,
                     controllers: draft.controllers,
                     controllerTrust: draft.controllerTrust
                 )

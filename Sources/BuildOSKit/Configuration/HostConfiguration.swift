@@ -30,6 +30,8 @@ public struct Toolchain: Sendable, Hashable {
     /// For how long a builtin agent keeps a machine that failed, suspended, for an operator to log in (BOT-4); zero for
     /// not at all.
     public let holdOnFailure: Duration
+    /// Whether a builtin agent takes tasks that stop somewhere for somebody to log in; their screens are public.
+    public let interactive: InteractiveMode
     /// The controllers they ask, in the order given.
     public let controllers: [Controller]
     /// The certificates that tasks may ask to trust, in the order given.
@@ -50,6 +52,7 @@ public struct Toolchain: Sendable, Hashable {
         agent: AgentKind? = nil,
         buildLimit: Duration = Self.standardBuildLimit,
         holdOnFailure: Duration = .zero,
+        interactive: InteractiveMode = .no,
         controllers: [Controller] = [],
         controllerTrust: [CertificateFingerprint] = []
     ) {
@@ -63,6 +66,7 @@ public struct Toolchain: Sendable, Hashable {
         self.agent = agent
         self.buildLimit = buildLimit
         self.holdOnFailure = holdOnFailure
+        self.interactive = interactive
         self.controllers = controllers
         self.controllerTrust = controllerTrust
     }

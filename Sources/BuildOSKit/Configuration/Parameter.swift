@@ -9,6 +9,7 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
     case agent
     case buildLimit = "build_limit"
     case holdOnFailure = "hold_on_failure"
+    case interactive
     case controllerURL = "controller_url"
     case controllerTrust = "controller_trust"
     case cpuOvercommit = "cpu_overcommit"
@@ -39,7 +40,7 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
     public var takesToolchain: Bool {
         switch self {
         case .toolchainURL, .toolchainTrust, .instances, .nice, .bridge, .agent, .buildLimit, .holdOnFailure,
-            .controllerURL, .controllerTrust:
+            .interactive, .controllerURL, .controllerTrust:
             true
         default: false
         }
@@ -65,6 +66,8 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
         case .agent: "the toolchain's agents: its own (bbot) or this system's (builtin); its own if they can be built"
         case .buildLimit: "seconds that a build of a builtin agent may take"
         case .holdOnFailure: "seconds for which a builtin agent keeps a machine that failed, suspended, to log in"
+        case .interactive:
+            "whether builtin agents take tasks that stop for somebody to log in: those, the others, or both"
         case .controllerURL: "a controller that the toolchain's agents ask for tasks; may be repeated"
         case .controllerTrust: "a repository certificate that tasks may ask to trust; may be repeated"
         case .cpuOvercommit: "the ratio by which CPUs are shared out more than once"
@@ -97,6 +100,7 @@ public enum Parameter: String, Sendable, Hashable, CaseIterable {
         case .agent: "bbot or builtin"
         case .buildLimit: "a number from 1 to 604800"
         case .holdOnFailure: "a number from 0 to 86400"
+        case .interactive: "false, true or both"
         case .controllerURL: "a URL of http or https, after a priority of four or five digits and '=' if there is one"
         case .controllerTrust: "a SHA-256 fingerprint of 32 pairs of hex digits joined by ':'"
         case .cpuOvercommit: "a ratio of numbers from 1 to 1000, such as 3/2, or one such number"

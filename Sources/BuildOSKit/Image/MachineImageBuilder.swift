@@ -12,6 +12,8 @@ public struct MachineImageBuilder: Sendable {
         public var header: MachineHeader
         /// Debian packages besides those that every machine has.
         public var packages: [String]
+        /// A program that an auxiliary machine runs at each start.
+        public var service: FilePath?
         /// The size of its disk.
         public var diskSize: MemorySize
         /// A Debian mirror in place of mmdebstrap's own choice.
@@ -24,6 +26,7 @@ public struct MachineImageBuilder: Sendable {
             output: FilePath,
             header: MachineHeader,
             packages: [String] = [],
+            service: FilePath? = nil,
             diskSize: MemorySize = MemorySize(gibibytes: 8),
             mirror: String? = nil,
             prefix: FilePath
@@ -31,6 +34,7 @@ public struct MachineImageBuilder: Sendable {
             self.output = output
             self.header = header
             self.packages = packages
+            self.service = service
             self.diskSize = diskSize
             self.mirror = mirror
             self.prefix = prefix
@@ -108,6 +112,7 @@ public struct MachineImageBuilder: Sendable {
             try await steps.run(ImageCommands.copy(recipeDirectory.appending("overlay"), to: overlay))
             try await steps.run(Command("chmod", ["--recursive", "u=rwX,go=rX", overlay.string]))
             try await steps.run(ImageCommands.copy(overlay, to: root))
+            try await makeAuxiliary(root)
             let script = root.appending("finish")
             try await steps.run(Command("cp", [recipeDirectory.appending("finish").string, script.string]))
             try await steps.run(ImageCommands.finish(root, epoch: ImageBuilder.Options.defaultEpoch))
@@ -134,6 +139,16 @@ public struct MachineImageBuilder: Sendable {
             try ManifestSerializer.serialize([manifest.manifest]),
             to: hidden.appending(MachineManifest.fileName)
         )
+    }
+
+    private func makeAuxiliary(_ root: FilePath) async throws {
+        guard options.header.role == .auxiliary else { return }
+        let state = root.appending("var/lib/buildos-machine")
+        try FileTree.makeDirectory(state)
+        try FileTree.write("", to: state.appending("auxiliary"))
+        guard let service = options.service else { return }
+        let target = root.appending("usr/lib/buildos-machine/service").string
+        try await steps.run(Command("install", ["--mode=755", service.string, target]))
     }
 
     private func takeKernel(of root: FilePath, _ recipe: ImageRecipe) async throws {

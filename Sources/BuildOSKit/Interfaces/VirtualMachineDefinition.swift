@@ -160,6 +160,8 @@ public struct VirtualMachineDefinition: Sendable, Hashable {
     public var memoryLimit: MemorySize?
     /// Whether a reset asked for by the guest ends it.
     public var endsOnReset: Bool
+    /// Whether its CPUs stand once it is started, until ``VirtualMachine/resume()``.
+    public var startsPaused: Bool
     /// Whether the guest has a vmgenid device, which tells a restored one to re-seed its randomness.
     public var hasGenerationID: Bool
 
@@ -191,6 +193,7 @@ public struct VirtualMachineDefinition: Sendable, Hashable {
         nice = 0
         memoryLimit = nil
         endsOnReset = true
+        startsPaused = false
         hasGenerationID = false
     }
 }

@@ -134,7 +134,7 @@ public protocol VirtualMachines: BackendInstance {
     ///
     /// - Parameter memory: what ``VirtualMachine/saveMemory(to:)`` of a machine with the same definition but for paths,
     ///   ports and the like wrote. The machine goes on where that one stood, running.
-    /// - Returns: when its CPUs run.
+    /// - Returns: when its CPUs run, or stand if the definition wants that.
     /// - Throws: ``VirtualMachineError``
     func start(
         _ definition: VirtualMachineDefinition,

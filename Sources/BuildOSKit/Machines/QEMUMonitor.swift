@@ -1,11 +1,16 @@
-/// An instance of a toolchain's agent on a host, whose virtual machine can be looked at: `<toolchain>-<instance>` (MACH-7).
+import Glibc
+
+/// An instance of a toolchain's agent on a host, whose virtual machine can be looked at: `<toolchain>-<instance>` (MACH-7),
+/// with `-<k>` behind it for its k-th auxiliary machine.
 public struct AgentInstance: Sendable, Hashable, CustomStringConvertible {
     /// The toolchain.
     public let toolchain: ToolchainName
     /// The instance, from 1.
     public let instance: Int
+    /// Which of its auxiliary machines, from 1 to 9; 0 for its build machine.
+    public let auxiliary: Int
 
-    /// Parses `<toolchain>-<instance>`.
+    /// Parses `<toolchain>-<instance>[-<auxiliary>]`.
     ///
     /// - Throws: ``MachineError`` of kind `invalid`.
     public init(_ text: String) throws(MachineError) {
@@ -18,7 +23,7 @@ public struct AgentInstance: Sendable, Hashable, CustomStringConvertible {
             )
         }
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2 else { throw fail("it is not two parts joined by '-'") }
+        guard parts.count == 2 || parts.count == 3 else { throw fail("it is not two or three parts joined by '-'") }
         do throws(InvalidValue) {
             toolchain = try ToolchainName(String(parts[0]))
         } catch {
@@ -28,9 +33,14 @@ public struct AgentInstance: Sendable, Hashable, CustomStringConvertible {
             throw fail("the instance is not a number from 1 to 99")
         }
         self.instance = instance
+        let auxiliary = parts.count == 3 ? MachineRevision.number(parts[2]) : 0
+        guard let auxiliary, parts.count == 2 || (1...GuestNumber.maximumAuxiliaries).contains(auxiliary) else {
+            throw fail("the auxiliary machine is not a number from 1 to \(GuestNumber.maximumAuxiliaries)")
+        }
+        self.auxiliary = auxiliary
     }
 
-    public var description: String { "\(toolchain)-\(instance)" }
+    public var description: String { "\(toolchain)-\(instance)" + (auxiliary == 0 ? "" : "-\(auxiliary)") }
 
     /// The socket of the virtual machine's monitor on the host.
     public var monitorSocket: FilePath { FilePath("/tmp/monitor-\(self)") }
@@ -67,20 +77,34 @@ public struct QEMUMonitor: Sendable {
                 remedy: "give one command of QEMU's monitor, such as cont or system_powerdown"
             )
         }
-        // Without a seen end: the monitor goes on talking, so socat leaves two seconds after its own input has ended.
-        let program = Command("socat", ["-t", "2", "-", "UNIX-CONNECT:\(socket)"])
+        let program = Command("socat", ["-t", "0.1", "-", "UNIX-CONNECT:\(socket)"])
+        let talk: MonitorTalk
+        do throws(Errno) { talk = try MonitorTalk(command) } catch {
+            throw MachineError(.transport, "monitor \(socket)", cause: "no sockets: \(error)")
+        }
         do throws(TransportError) {
-            let result = try await transport.run(
-                program,
-                input: .bytes(Array("\(command)\n".utf8)),
-                output: .collected(limit: 1 << 20),
-                error: .collected(limit: 64 << 10),
-                timeLimit: .seconds(30)
-            )
+            let listening = Task { await DedicatedThread.run(name: "monitor-answer") { talk.listen() } }
+            let outcome: Result<CommandResult, TransportError>
+            do throws(TransportError) {
+                outcome = .success(
+                    try await transport.run(
+                        program,
+                        input: .descriptor(talk.farEnd),
+                        output: .descriptor(talk.farEnd),
+                        error: .collected(limit: 64 << 10),
+                        timeLimit: .seconds(30)
+                    )
+                )
+            } catch {
+                outcome = .failure(error)
+            }
+            talk.end()
+            let text = await listening.value
+            let result = try outcome.get()
             guard result.status.isSuccess else {
                 throw TransportError(.failed(result.status), command: program, detail: printable(result.errorText))
             }
-            return Self.answer(in: result.outputText, to: command)
+            return Self.answer(in: text, to: command)
         } catch {
             guard case .failed = error.kind else { throw MachineError(error, subject: socket.string) }
             throw MachineError(
@@ -92,10 +116,12 @@ public struct QEMUMonitor: Sendable {
         }
     }
 
+    /// What the monitor is ready with for the next command.
+    static let prompt = "(qemu) "
+
     /// What stands between a command, which the monitor repeats, and its next prompt.
     static func answer(in text: String, to command: String) -> String {
         let plain = withoutEscapes(text)
-        let prompt = "(qemu) "
         guard let echo = plain.firstRange(of: prompt) else { return plain.trimmedLines }
         var rest = plain[echo.upperBound...]
         if let newline = rest.firstIndex(where: \.isNewline) {
@@ -141,4 +167,51 @@ extension String {
     fileprivate var trimmedLines: String {
         split(whereSeparator: \.isNewline).map { String($0) }.joined(separator: "\n")
     }
+}
+
+/// One question to a monitor, through sockets: the monitor does not say when it has said all, but asks for the next.
+private final class MonitorTalk: Sendable {
+    /// What the program at the other end reads and writes.
+    let farEnd: FileDescriptor
+    private let nearEnd: FileDescriptor
+
+    private static let maximumAnswer = 1 << 20
+
+    /// Has a command wait to be read.
+    init(_ command: String) throws(Errno) {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+            throw Errno(rawValue: errno)
+        }
+        nearEnd = FileDescriptor(rawValue: ends[0])
+        farEnd = FileDescriptor(rawValue: ends[1])
+        do { _ = try nearEnd.writeAll("\(command)\n".utf8) } catch { throw error as? Errno ?? .ioError }
+    }
+
+    deinit {
+        try? nearEnd.close()
+        try? farEnd.close()
+    }
+
+    /// Blocks until the answer is there, or ``end()``; then has the program at the other end leave.
+    func listen() -> String {
+        let prompt = Array(QEMUMonitor.prompt.utf8)
+        var (text, prompts, seen) = ([UInt8](), 0, 0)
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while prompts < 2, text.count < Self.maximumAnswer {
+            guard let count = try? buffer.withUnsafeMutableBytes({ try nearEnd.read(into: $0) }), count > 0 else {
+                break
+            }
+            text += buffer[..<count]
+            while let next = text[seen...].firstRange(of: prompt) {
+                seen = next.upperBound
+                prompts += 1
+            }
+        }
+        shutdown(nearEnd.rawValue, Int32(SHUT_WR))
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Nothing more comes.
+    func end() { shutdown(nearEnd.rawValue, Int32(SHUT_RDWR)) }
 }

@@ -5,7 +5,7 @@ import Testing
 @Suite("BOT-4: what becomes of a guest") struct GuestWatchTests {
     static let limits = GuestLimits(startUp: .seconds(10), work: .seconds(100), shutdown: .seconds(20))
 
-    static func watch(_ ending: GuestWatch.Ending, hold: Duration? = nil) -> GuestWatch {
+    static func watch(_ ending: GuestEnding, hold: Duration? = nil) -> GuestWatch {
         var limits = limits
         limits.hold = hold
         return GuestWatch(limits: limits, awaited: ["result"], ending: ending)
@@ -64,6 +64,36 @@ import Testing
         _ = other.handle(Self.delivery, at: .seconds(5))
         _ = other.handle(.tick, at: .seconds(7))
         #expect(other.handle(.ended(.crashed("x")), at: .seconds(8)) == [.finish(.died("the hypervisor ended: x"))])
+    }
+
+    @Test("BOT-2: an auxiliary machine that is ready goes on until it is told to end, and its end before is a failure")
+    func auxiliary() {
+        func ready() -> GuestWatch {
+            var watch = Self.watch(.serve)
+            #expect(watch.handle(Self.delivery, at: .seconds(5)) == [])
+            #expect(watch.handle(.tick, at: .seconds(7)) == [] && watch.phase == .serving)
+            return watch
+        }
+        var used = ready()
+        #expect(used.handle(.tick, at: .seconds(5000)) == [])
+        #expect(used.handle(.interrupted, at: .seconds(5001)) == [.kill])
+        #expect(used.handle(.ended(.killed), at: .seconds(5002)) == [.finish(.interrupted)])
+        var gone = ready()
+        #expect(
+            gone.handle(.ended(.guestShutdown), at: .seconds(20)) == [
+                .finish(.died("\(VirtualMachineExit.guestShutdown)"))
+            ]
+        )
+        var panicked = ready()
+        #expect(panicked.handle(.panicked, at: .seconds(20)) == [.kill])
+        #expect(panicked.handle(.ended(.killed), at: .seconds(21)) == [.finish(.died("its kernel panicked"))])
+        var hasty = Self.watch(.serve)
+        _ = hasty.handle(Self.delivery, at: .seconds(5))
+        #expect(
+            hasty.handle(.ended(.guestShutdown), at: .seconds(6)) == [
+                .finish(.died("\(VirtualMachineExit.guestShutdown)"))
+            ]
+        )
     }
 
     @Test("BOT-4: a guest that never calls, one that takes too long, one that dies, one that panics")
@@ -135,6 +165,14 @@ import Testing
         // By the same names an operator's command finds them.
         #expect(try AgentInstance(number.name).monitorSocket == number.monitorSocket)
         #expect(try AgentInstance(number.name).serialSocket == number.serialSocket)
+        let auxiliaries = number.auxiliaries
+        #expect(auxiliaries.map(\.auxiliary) == Array(1...9))
+        let last = try #require(auxiliaries.last)
+        #expect(last.tap == "tap103-9" && last.displayPort == 14_103 && last.tftpPort == 31_603)
+        #expect(try AgentInstance(last.name).monitorSocket == last.monitorSocket)
+        #expect(last.name == "stage-3-9" && last.snapshotPrefix == number.snapshotPrefix)
+        let greatest = try #require(GuestNumber(.default, number: 9, instance: 99)?.auxiliaries.last)
+        #expect(GuestNumber.tftpPorts.contains(greatest.tftpPort) && greatest.tap.utf8.count < 16)
         #expect(GuestNumber(.default, number: 10, instance: 1) == nil)
         #expect(GuestNumber(.default, number: 1, instance: 100) == nil)
         #expect(
@@ -142,7 +180,7 @@ import Testing
                 table bridge buildos-tap103 {
                     chain prerouting {
                         type filter hook prerouting priority dstnat; policy accept;
-                        iifname "tap103" ip daddr 196.254.111.222 udp dport 23400-24299 drop
+                        iifname "tap103" ip daddr 196.254.111.222 udp dport 23400-32399 drop
                         iifname "tap103" ip daddr 196.254.111.222 ether daddr set 02:00:00:00:00:01 meta pkttype set host
                         iifname "tap103" ip daddr 196.254.111.222 udp dport 69 udp dport set 23503
                     }

@@ -12,6 +12,7 @@ import Testing
             ("buildos.bridge=br7", "it is not one of br0, br1", "br0 or br1"),
             ("buildos.agent=own", "it is not one of bbot, builtin", "bbot or builtin"),
             ("buildos.build_limit=0", "0 is not from 1 to 604800", "1 to 604800"),
+            ("buildos.interactive=yes", "not one of", "false, true or both"),
             ("buildos.hold_on_failure=-1", "-1 is not from 0 to 86400", "0 to 86400"),
             ("buildos.cpu_overcommit=3/0", "0 is not from 1 to 1000", "such as 3/2"),
             ("buildos.cpu_overcommit=3/2/1", "it is not a ratio", "such as 3/2"),

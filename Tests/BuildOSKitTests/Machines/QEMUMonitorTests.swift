@@ -31,15 +31,18 @@ import Testing
         "MACH-7: an instance is <toolchain>-<number>, and nothing that could leave /tmp",
         arguments: [
             "", "default", "default-", "-1", "default-0", "default-01", "default-100", "a/b-1", "../x-1", "a-b-1",
-            "1-1", "default-1\n",
+            "default-1-0", "default-1-10", "default-1-1-1", "default-1-", "1-1", "default-1\n",
         ]
     )
     func instances(text: String) {
         #expect(throws: MachineError.self) { try AgentInstance(text) }
     }
 
-    @Test("MACH-7: the monitor's socket is where the manual has it")
+    @Test(
+        "MACH-7: the monitor's socket is where the manual has it; an auxiliary machine has its number after the instance's"
+    )
     func socket() throws {
+        #expect(try AgentInstance("default-2-9").monitorSocket == "/tmp/monitor-default-2-9")
         #expect(try AgentInstance("default-2").monitorSocket == "/tmp/monitor-default-2")
     }
 }

@@ -118,7 +118,7 @@ import Testing
         agent.activity = .building
         agent.reason = "the machine works"
         agent.machine = "linux"
-        agent.task = AgentStatus.Task(name: "hello", version: "1.0", controller: "https://c.example/")
+        agent.task = AgentStatus.Task(name: "hello", version: "1.0", controller: "https://c.example/", number: 1)
         agent.results = ["success": 2, "error": 1]
         agent.last = AgentStatus.Done(name: "hello", version: "0.9", status: "error", at: now)
         status.agents = [agent]

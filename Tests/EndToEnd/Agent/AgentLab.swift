@@ -17,6 +17,8 @@ struct AgentLab {
     /// A controller of a higher priority: its tasks interrupt those of the other.
     var urgentController: LabController { LabController(lab: lab, address: Self.address, port: 8091) }
     var machine: FilePath { volume.appending("linux") }
+    /// An auxiliary machine: a web server with one page, and another that ends it.
+    static let site = "x86_64-site"
     var status: FilePath { root.appending("run/buildos/agents/default-1.json") }
 
     /// Runs a closure with all of it, but for the agent.
@@ -39,9 +41,45 @@ struct AgentLab {
     private var mountPoint: FilePath { root.appending("build/machines/m") }
 
     private func makeMachine() async throws {
-        try FileTree.makeDirectory(machine)
-        try await lab.makeMachine(at: machine.appending("linux-1.0"))
-        try await lab.transport.check(Command("ln", ["-s", "linux-1.0", machine.appending("linux-1").string]))
+        let service = lab.directory.appending("service")
+        try FileTree.write(
+            """
+            #!/bin/sh
+            mkdir -p /srv/cgi-bin && echo 'a word from beside' >/srv/word || exit 1
+            printf '#!/bin/sh\\nbusybox poweroff -f\\n' >/srv/cgi-bin/end && chmod +x /srv/cgi-bin/end || exit 1
+            busybox httpd -p 8080 -h /srv >&2 || exit 1
+            echo "PORT='8080'"
+
+            """,
+            to: service
+        )
+        async let linux: Void = add("linux", ["--summary", "Debian 12"])
+        async let site: Void = add(Self.site, ["--auxiliary", "--service", service.string])
+        _ = try await (linux, site)
+    }
+
+    private func add(_ name: String, _ options: [String]) async throws {
+        let directory = volume.appending(name)
+        try FileTree.makeDirectory(directory)
+        try await lab.makeMachine(at: directory.appending("\(name)-1.0"), options)
+        try await lab.check("ln", ["-s", "\(name)-1.0", directory.appending("\(name)-1").string])
+    }
+
+    /// Another machine of the same content as ``machine``.
+    func addSecondMachine() async throws {
+        let directory = volume.appending("second")
+        let image = directory.appending("second-1.0")
+        try FileTree.makeDirectory(directory)
+        try await lab.check(
+            "btrfs",
+            ["subvolume", "snapshot", machine.appending("linux-1.0").string, image.string]
+        )
+        let file = image.appending(MachineManifest.fileName)
+        var manifest = try MachineManifest(machineAt: image)
+        (manifest.header.name, manifest.header.id) = ("second", "second-1.0")
+        try FileTree.write(try ManifestSerializer.serialize([manifest.manifest]), to: file)
+        try await lab.check("btrfs", ["property", "set", image.string, "ro", "true"])
+        try await lab.check("ln", ["-s", "second-1.0", directory.appending("second-1").string])
     }
 
     private func makeRoot() async throws {
@@ -62,7 +100,8 @@ struct AgentLab {
         )
         try FileTree.write("\(try await lab.toolchainTrust())\n", to: files.appending("trust"))
         try FileTree.write(
-            "buildos.toolchain_url=http://\(Self.address)/agent/toolchain.sha256 buildos.ram_total=5 "
+            "buildos.toolchain_url=http://\(Self.address)/agent/toolchain.sha256 buildos.ram_total=7 "
+                + "buildos.ram_auxiliary=1 buildos.interactive=both buildos.instances=2 "
                 + "buildos.controller_url=\(controller.url)/?build-task "
                 + "buildos.controller_url=1000=\(urgentController.url)/?build-task",
             to: root.appending("proc/cmdline")
@@ -72,7 +111,7 @@ struct AgentLab {
     private func makeNetwork() async throws {
         for arguments in [
             ["link", "add", "br1", "type", "bridge"], ["address", "add", "\(Self.address)/24", "dev", "br1"],
-            ["link", "set", "br1", "up"],
+            ["link", "set", "br1", "up"], ["route", "add", "default", "dev", "br1"],
         ] {
             try await lab.check("ip", arguments)
         }
@@ -116,16 +155,20 @@ struct AgentLab {
     /// - Parameter programs: a directory with programs that come before those of the system.
     func withAgent(
         _ options: [String] = [],
+        instance: Int = 1,
+        virtualMachines: String = "qemu",
         programs: FilePath? = nil,
         _ body: () async throws -> Void
     ) async throws {
-        try await lab.withProgram("agent", agent(options, programs), body)
+        let options = ["--instance", "\(instance)", "--virtual-machines", virtualMachines] + options
+        try await lab.withProgram(instance == 1 ? "agent" : "agent\(instance)", agent(options, programs), body)
     }
 
     /// Runs an agent, and kills it, which it can't do anything about, when the closure has ended.
     func withAgentToBeKilled(_ body: () async throws -> Void) async throws {
         let log = CommandOutput.appended(to: lab.logs.appending("agent.log"))
-        let (transport, command) = (lab.transport, agent([], nil))
+        let command = agent(["--instance", "1", "--virtual-machines", "qemu"], nil)
+        let transport = lab.transport
         let agent = Task {
             try await transport.run(command, input: .none, output: log, error: log, timeLimit: nil)
         }
@@ -146,9 +189,8 @@ struct AgentLab {
             "env",
             [
                 "PATH=\(programs.map { "\($0):" } ?? "")\(path)", StagedTree.program("buildosd").string, "agent",
-                "--toolchain", "default", "--instance", "1", "--toolchain-version", "0.18.0", "--toolchain-id", "t1",
-                "--virtual-machines", "qemu", "--root", root.string,
-                "--poll-interval", "1",
+                "--toolchain", "default", "--toolchain-version", "0.18.0", "--toolchain-id", "t1",
+                "--root", root.string, "--poll-interval", "1",
             ] + options
         )
     }
@@ -181,9 +223,9 @@ struct AgentLab {
         try agentLog().count { $0.contains("it is started again") }
     }
 
-    /// What the agent says of itself.
-    func agentStatus() throws -> AgentStatus {
-        try #require(AgentStatus.all(in: status.removingLastComponent()).first)
+    /// What an agent says of itself.
+    func agentStatus(_ instance: Int = 1) throws -> AgentStatus {
+        try #require(AgentStatus.all(in: status.removingLastComponent()).first { $0.instance == instance })
     }
 
     /// Everything that a build may leave if it goes wrong; empty if it leaves nothing.
@@ -191,13 +233,15 @@ struct AgentLab {
         let links = try await lab.check("ip", ["-brief", "link", "show", "type", "tun"])
         let rules = try await lab.check("nft", ["list", "tables"])
         let processes = try await lab.transport.run(
-            Command("pgrep", ["--full", "--list-full", "guest=default-1|-name default-1"]),
+            Command("pgrep", ["--full", "--list-full", "guest=default-[12]|-name default-[12]"]),
             input: .none,
             output: .collected(limit: 1 << 16),
             error: .discarded,
             timeLimit: .seconds(20)
         )
-        let snapshots = try FileTree.names(in: machine).filter { $0.contains("-1_") }
+        let snapshots = try FileTree.names(in: volume).flatMap { name in
+            try FileTree.names(in: volume.appending(name)).filter { $0.contains("-1_") || $0.contains("-2_") }
+        }
         return snapshots + [links, rules, processes.outputText].filter { !$0.isEmpty }
     }
 }

@@ -8,9 +8,10 @@ it demands that key's fingerprint, gives challenges and verifies their signature
 then one line for each request: what it was, and 'ok' or what was wrong with it.
 
 POST /control?fail=STATUS&times=N has the next N requests answered with that status; ?drop=1&times=N has them dropped without
-an answer; ?times=0 ends both; ?tasks=N is how many tasks are left to give (-1: no end); ?answer=TEXT sends that text for
-the next task.
-GET /control/results is what came, one line for a result: session, status. GET /control/last is the last of them, with its
+an answer; ?times=0 ends both; ?tasks=N is how many tasks are left to give (-1: no end); ?add=NAME:VALUE, which may be
+repeated, adds to the next task, which is kept until the request has what it asks for: auxiliary machines, an interactive
+build; ?answer=TEXT sends that text for the next task.
+GET /control/login is the login of the last task. GET /control/results is what came, one line for a result: session, status. GET /control/last is the last of them, with its
 logs. GET /control/log is what was printed.
 """
 
@@ -144,8 +145,8 @@ class Controller:
         self.task, self.key = task, key
         self.lock = threading.Lock()
         self.sessions, self.results, self.uploads, self.last, self.log = {}, [], [], [], []
-        self.trouble, self.tasks, self.answer = [], -1, None
-        self.fingerprint = None
+        self.trouble, self.tasks, self.answer, self.added = [], -1, None, []
+        self.fingerprint, self.login = None, ""
         if key:
             der = subprocess.run(["openssl", "pkey", "-pubin", "-in", key, "-outform", "DER"], check=True, capture_output=True)
             self.fingerprint = hashlib.sha256(der.stdout).hexdigest()
@@ -173,6 +174,8 @@ class Controller:
         for machine in machines:
             if machine.get("role", "build") not in ("build", "auxiliary"):
                 raise Refusal(400, "a machine's role")
+            if machine.get("role") == "auxiliary" and "-" not in machine["name"]:
+                raise Refusal(400, f"invalid auxiliary machine name '{machine['name']}'")
         if self.fingerprint:
             if "fingerprint" not in request:
                 raise Refusal(401, "unauthorized")
@@ -185,7 +188,12 @@ class Controller:
                 answer, self.answer = self.answer, None
                 return answer.encode()
             builds = [m["name"] for m in machines if m.get("role", "build") == "build"]
-            if self.tasks == 0 or not builds:
+            auxiliaries = {m["name"]: int(m.get("ram-minimum", "0")) for m in machines if m.get("role") == "auxiliary"}
+            wanted = [value for name, value in self.added if name.startswith("auxiliary-machine")]
+            room = int(request.get("auxiliary-ram", "1000000000000"))
+            fits = all(w in auxiliaries for w in wanted) and sum(auxiliaries.get(w, 0) for w in wanted) <= room
+            interactive = any(name == "interactive" for name, _ in self.added)
+            if self.tasks == 0 or not builds or not fits or mode == ("false" if interactive else "true"):
                 return write([[("session", "")]])
             self.tasks -= 1
             session = f"/libhello/1.1.0+10/x86_64-linux-gnu/{builds[0]}/default/{request['toolchain-name']}/{request['toolchain-version']}/{time.time_ns()}"
@@ -193,6 +201,10 @@ class Controller:
             task = list(self.task)
             if not any(name == "machine" for name, _ in task):
                 task.insert([name for name, _ in task].index("target"), ("machine", builds[0]))
+            task[[name for name, _ in task].index("target"):0] = [p for p in self.added if p[0] != "interactive"]
+            task += [p for p in self.added if p[0] == "interactive"]
+            self.added = []
+            self.login = request.get("interactive-login", "")
             self.sessions[session] = {"challenge": challenge, "task": dict(task), "state": "building"}
         response = [("session", session)]
         if challenge:
@@ -301,6 +313,7 @@ class Controller:
                 self.trouble += [0] * times
             if "tasks" in values:
                 self.tasks = int(values["tasks"])
+            self.added += [tuple(value.split(":", 1)) for name, value in query if name == "add"]
             if "answer" in values:
                 self.answer = values["answer"]
 
@@ -324,6 +337,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             lines = {
                 "/control/results": [f"{session} {status}" for session, status in self.controller.results],
                 "/control/last": list(self.controller.last),
+                "/control/login": [self.controller.login],
                 "/control/log": list(self.controller.log),
             }.get(self.path)
         if lines is None:

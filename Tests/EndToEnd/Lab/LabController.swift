@@ -43,6 +43,11 @@ struct LabController: Sendable {
             .split(separator: "\n").compactMap { $0.split(separator: " ").last.map(String.init) }
     }
 
+    /// How one was to log in to the last task's build.
+    func login() async throws -> String {
+        try await lab.check("curl", ["-sS", "--fail", "\(url)/control/login"])
+    }
+
     /// The last result, with its logs.
     func lastResult() async throws -> String {
         try await lab.check("curl", ["-sS", "--fail", "\(url)/control/last"])

@@ -28,13 +28,13 @@ extension Lab {
         )
     }
 
-    /// Makes a Debian build machine, `buildosctl machine create`.
-    func makeMachine(at path: FilePath) async throws {
+    /// Makes a Debian machine, `buildosctl machine create`.
+    func makeMachine(at path: FilePath, _ options: [String] = ["--summary", "Debian 12"]) async throws {
         let log = logs.appending("machine-create.log")
         let result = try await transport.run(
             Command(
                 StagedTree.program("buildosctl").string,
-                ["machine", "create", "--summary", "Debian 12", path.string]
+                ["machine", "create"] + options + [path.string]
             ),
             input: .none,
             output: .appended(to: log),

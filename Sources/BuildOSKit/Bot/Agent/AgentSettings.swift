@@ -15,6 +15,11 @@ public struct AgentPaths: Sendable, Hashable {
     /// The request to take nothing new.
     public var drain: FilePath
 
+    /// The directory of a guest's virtual machine.
+    func runtime(of number: GuestNumber) -> FilePath {
+        number.auxiliary == 0 ? runtime : runtime.appending("\(number.auxiliary)")
+    }
+
     /// Those of a build host.
     ///
     /// - Parameter root: `/` on a host, another directory at a desk.
@@ -44,16 +49,24 @@ public struct AgentSettings: Sendable, Hashable {
     public var bridge: Bridge
     /// What they get of the host.
     public var resources: GuestResources
+    /// RAM for auxiliary machines: for all that one task has together.
+    public var auxiliaryMemory = MemorySize(kibibytes: 0)
     /// All CPUs of the host, for tasks of controllers with the priority digit F.
     public var hostCPUs: Int
     /// Who is asked for tasks.
     public var controllers: [Controller]
     /// The certificates that tasks may ask to trust.
     public var controllerTrust: [CertificateFingerprint]
+    /// Whether tasks are taken that stop for somebody to log in.
+    public var interactiveMode = InteractiveMode.no
+    /// The host's address, for those who want to log in.
+    public var publicAddress: String?
     /// How long a bootstrap may take.
     public var bootstrapLimits = GuestLimits.bootstrap
     /// How long a build may take.
     public var buildLimits = GuestLimits.build
+    /// How long an auxiliary machine may take until it can be used.
+    public var auxiliaryLimits = GuestLimits.auxiliary
     /// How often a guest that never asked for anything is started again.
     public var retries = 2
     /// The volume of a machine must have this much room for it to be used.
@@ -87,6 +100,9 @@ public struct AgentSettings: Sendable, Hashable {
         self.controllerTrust = controllerTrust
         self.paths = paths
     }
+
+    /// How one gets at the screen of an interactive build, as controllers show it.
+    var interactiveLogin: String { "\(publicAddress ?? host):\(number.displayPort)" }
 
     /// By what a controller knows whether builds of another agent can be gone on with: the logic of this one.
     static let agentChecksum = "buildos-agent-1"

@@ -36,6 +36,8 @@ public struct AgentStatus: Sendable, Hashable, Codable {
         public var version: String
         /// Who gave it, as in the configuration.
         public var controller: String
+        /// Which of the tasks of this process it is, from 1.
+        public var number: Int
     }
 
     /// A task that is done.
@@ -123,4 +125,9 @@ public struct AgentStatus: Sendable, Hashable, Codable {
         }
         .sorted { ($0.toolchain, $0.instance) < ($1.toolchain, $1.instance) }
     }
+}
+
+extension AgentStatus.Task {
+    /// The priority of the controller that gave it.
+    var priority: ControllerPriority? { (try? Controller(controller)).map { ControllerPriority($0) } }
 }

@@ -7,7 +7,7 @@ extension BuildAgent {
                 try await runner.cleanUp(
                     number,
                     bridge: settings.bridge.rawValue,
-                    runtimeDirectory: settings.paths.runtime
+                    runtimeDirectory: settings.paths.runtime(of:)
                 )
                 break
             } catch {
@@ -59,7 +59,9 @@ extension BuildAgent {
     /// - Returns: how long to do nothing then; `nil` if there was nothing to bootstrap.
     func bootstrapNext(_ machines: [BuildMachine]) async -> Duration? {
         for machine in machines {
-            guard case .needsBootstrap(let reason) = machine.readiness else { continue }
+            guard case .needsBootstrap(let reason) = machine.readiness, canHave(machine.manifest.header) else {
+                continue
+            }
             let subject = bootstrapSubject(machine)
             if let note = BootstrapFailures.read(locks.failureNote(machine), subject: subject), note.nextTry > .now {
                 continue
@@ -70,6 +72,7 @@ extension BuildAgent {
                 case .needsBootstrap? = catalog.content().machines.first(where: { $0.directory == machine.directory })?
                     .readiness
             else { continue }
+            await dropStandby()
             await bootstrap(machine, because: reason, subject)
             withExtendedLifetime((right, lock)) {}
             return .zero
@@ -113,44 +116,42 @@ extension BuildAgent {
     ///
     /// - Returns: a task of a higher priority that came meanwhile, to be built in the same machine: it has interrupted this
     ///   one, unless that had just ended.
-    func build(_ offer: Offer, in machine: BuildMachine, _ made: BootstrappedManifest) async -> Offer? {
+    func build(_ offer: Offer, in held: HeldMachine, beside auxiliaries: [HeldMachine]) async -> Offer? {
         let (assignment, controller) = offer
-        let task = assignment.task
+        let (task, machine) = (assignment.task, held.machine)
         logger.notice("task \(task.name)/\(task.version) of \(controller.url) in machine \(machine.name)")
-        setTask(AgentStatus.Task(name: task.name, version: task.version, controller: controller.description))
+        let number = begin(task, of: controller)
         enter(.building, nil, machine: machine)
-        let build = TaskBuild(
-            runner: runner,
-            storage: ports.storage,
-            transport: ports.transport,
-            settings: settings,
-            warmStart: warmStart,
-            logger: logger
-        )
+        interruptOthers(for: controller)
         beginWatch()
-        let work = Task {
-            await build.run(
-                assignment,
-                in: machine,
-                made,
-                isBoosted: ControllerPriority(controller).isBoosted,
-                progress: { progress in Task { await self.show(progress, machine, .building) } },
-                upload: { archive in await self.upload(archive, of: assignment) }
-            )
-        }
+        let job = TaskBuild.Job(
+            assignment: assignment,
+            machine: held,
+            auxiliaries: auxiliaries,
+            isBoosted: ControllerPriority(controller).isBoosted,
+            standby: await takeStandby(for: offer, in: held)
+        )
+        lastBuilt = machine.directory
+        let audience = TaskBuild.Audience(
+            progress: { progress in Task { await self.show(progress, machine, .building) } },
+            upload: { archive in await self.upload(archive, of: assignment) }
+        )
+        let work = Task { await taskBuild.run(job, audience) }
         let watch = Task {
-            let above = await challenge(to: controller, in: made)
+            let above = await challenge(to: controller, with: [held] + auxiliaries)
             if above != nil { work.cancel() }
             return above
         }
+        let ear = Task { if await awaitInterruption(ofTask: number) { work.cancel() } }
         var report = await withTaskCancellationHandler {
             await work.value
         } onCancel: {
             work.cancel()
         }
+        ear.cancel()
         endWatch()
         if report.isInterrupted, !Task.isCancelled {
-            report.result = .ofAgent(task, .interrupt, "a task of a higher priority needs its machine")
+            report.result = .ofAgent(task, .interrupt, "a task of a higher priority takes its place")
         }
         logger.notice("task \(task.name)/\(task.version): \(report.result.status.rawValue)")
         count(report.result)

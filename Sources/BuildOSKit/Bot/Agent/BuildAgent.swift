@@ -47,9 +47,15 @@ public actor BuildAgent {
     let warmStart: WarmStart
     private(set) var status: AgentStatus
     /// Machines whose memory could not be saved: they are booted for each build.
-    private var cold: Set<FilePath> = []
+    private(set) var cold: Set<FilePath> = []
+    /// The guest that waits for a task, if there is one.
+    var standby: Standby?
+    /// The machine of the last build.
+    var lastBuilt: FilePath?
     /// Whether a task runs that another may interrupt.
     private var isWatched = false
+    /// How many tasks there were.
+    private var tasks = 0
     private var pauseOfWatch: Task<Void, Never>?
 
     /// Creates an agent; ``run()`` sets it to work.
@@ -116,6 +122,7 @@ public actor BuildAgent {
             let pause = await round()
             await idle(pause)
         }
+        await dropStandby()
         enter(.ended, "it was told to end")
     }
 
@@ -124,6 +131,7 @@ public actor BuildAgent {
     /// - Returns: how long to do nothing now.
     func round() async -> Duration {
         if let drain = DrainRequest.current(settings.paths.drain) {
+            await dropStandby()
             enter(.idle, "draining: \(drain.note)")
             return .seconds(5)
         }
@@ -134,29 +142,25 @@ public actor BuildAgent {
         }
         let content = catalog.content()
         status.problems = content.problems
+        await checkStandby(content)
         if let bootstrapped = await bootstrapNext(content.machines) { return bootstrapped }
 
-        var held: [(machine: BuildMachine, made: BootstrappedManifest, lock: FileLock)] = []
-        for machine in content.machines {
-            guard case .ready(let made) = machine.readiness, made.machine.header.role == .build,
-                let lock = try? locks.take(machine)
-            else { continue }
-            guard await hasRoom(machine) else { continue }
-            held.append((machine, made, lock))
-        }
-        guard !held.isEmpty else {
+        var held = await machinesAtHand(content)
+        guard held.contains(where: { $0.role == .build }) else {
             enter(.idle, reasonForNoMachine(content))
             return .seconds(10)
         }
-        for (machine, made, _) in held where !cold.contains(machine.directory) {
-            let isWarm = await warmStart.prepare(machine, made) {
-                await self.enter(.bootstrapping, "its memory is saved, for builds to go on from", machine: machine)
+        for held in held where held.role == .build && !cold.contains(held.machine.directory) {
+            let isWarm = await warmStart.prepare(held.machine, held.made) {
+                await self.dropStandby()
+                await self.enter(.bootstrapping, "its memory is saved, for builds to go on from", machine: held.machine)
             }
-            if !isWarm { cold.insert(machine.directory) }
+            if !isWarm { cold.insert(held.machine.directory) }
         }
+        await makeStandby(held)
         enter(.asking, nil)
         var generator = SystemRandomNumberGenerator()
-        let request = taskRequest(held.map(\.made))
+        let request = taskRequest(held)
         let answer: ControllerRound
         do {
             answer = try await client.task(
@@ -175,27 +179,54 @@ public actor BuildAgent {
             )
             return client.pollPause(using: &generator)
         case .task(let assignment, let controller):
-            guard let chosen = held.first(where: { $0.made.machine.header.name == assignment.task.machine }) else {
+            let task = assignment.task
+            guard let chosen = held.first(where: { $0.name == task.machine && $0.role == .build }) else {
                 enter(.idle, "\(controller.url): its task is for a machine that was not offered to it")
                 return client.pollPause(using: &generator)
             }
             // The others are free for the other instances.
-            held.removeAll { $0.machine != chosen.machine }
+            held = held.filter { $0.role == .auxiliary && task.auxiliaryMachines.values.contains($0.name) }
             var next: Offer? = (assignment, controller)
-            while let offer = next { next = await build(offer, in: chosen.machine, chosen.made) }
-            withExtendedLifetime(held) {}
+            while let offer = next { next = await build(offer, in: chosen, beside: held) }
             return .zero
         }
     }
 
+    /// The machines that can be used now, locked. Auxiliary machines are of no use alone.
+    private func machinesAtHand(_ content: MachineCatalog.Content) async -> [HeldMachine] {
+        var held: [HeldMachine] = []
+        for machine in content.machines {
+            guard case .ready(let made) = machine.readiness, canHave(made.machine.header) else { continue }
+            if let own = standby?.held, own.machine == machine {
+                held.append(own)
+            } else if let lock = try? locks.take(machine), await hasRoom(machine) {
+                held.append(HeldMachine(machine: machine, made: made, lock: lock))
+            }
+        }
+        return held
+    }
+
+    /// Whether there is RAM for a machine; if there isn't, the status says so.
+    func canHave(_ header: MachineHeader) -> Bool {
+        guard header.role == .auxiliary,
+            let obstacle = AuxiliaryMemory.obstacle(to: header, in: settings.auxiliaryMemory)
+        else { return true }
+        if !status.problems.contains("\(obstacle)") { status.problems.append("\(obstacle)") }
+        return false
+    }
+
     /// What controllers are told of this host and its machines.
-    func taskRequest(_ machines: [BootstrappedManifest]) -> TaskRequest {
-        TaskRequest(
+    func taskRequest(_ machines: [HeldMachine]) -> TaskRequest {
+        var request = TaskRequest(
             agent: settings.host,
             toolchainName: settings.number.toolchain,
             toolchainVersion: settings.toolchainVersion,
-            machines: machines.map(\.machine.header)
+            machines: machines.map(\.made.machine.header),
+            auxiliaryRAM: settings.auxiliaryMemory
         )
+        request.interactiveMode = settings.interactiveMode
+        if settings.interactiveMode != .no { request.interactiveLogin = settings.interactiveLogin }
+        return request
     }
 
     // MARK: Watch for tasks that may interrupt
@@ -222,14 +253,15 @@ public actor BuildAgent {
         return isWatched && !Task.isCancelled
     }
 
-    /// Waits, but not for long once a drain was asked for or taken back.
+    /// Waits, but not for long once a drain was asked for or taken back, or the machine of the guest that waits is changed
+    /// or to be removed.
     private func idle(_ pause: Duration) async {
         let clock = ContinuousClock()
         let end = clock.now + pause
         let wasDraining = DrainRequest.current(settings.paths.drain) != nil
         while clock.now < end, !Task.isCancelled {
             try? await Task.sleep(for: min(.seconds(2), end - clock.now))
-            if (DrainRequest.current(settings.paths.drain) != nil) != wasDraining { return }
+            if (DrainRequest.current(settings.paths.drain) != nil) != wasDraining || isStandbyOutdated { return }
         }
     }
 
@@ -245,7 +277,19 @@ public actor BuildAgent {
         publish()
     }
 
-    func setTask(_ task: AgentStatus.Task) { status.task = task }
+    /// Takes note of a task that begins.
+    ///
+    /// - Returns: its number.
+    func begin(_ task: BuildTask, of controller: Controller) -> Int {
+        tasks += 1
+        status.task = AgentStatus.Task(
+            name: task.name,
+            version: task.version,
+            controller: controller.description,
+            number: tasks
+        )
+        return tasks
+    }
 
     func count(_ result: BuildResult) {
         status.results[result.status.rawValue, default: 0] += 1
@@ -263,9 +307,10 @@ public actor BuildAgent {
 
     func show(_ progress: GuestProgress, _ machine: BuildMachine, _ activity: AgentStatus.Activity) {
         switch progress {
+        case .waitingForAuxiliaries: enter(activity, "its auxiliary machines start", machine: machine)
         case .preparing: enter(activity, "the machine is being made", machine: machine)
         case .starting: enter(activity, "the machine starts", machine: machine)
-        case .working: enter(activity, "the machine works", machine: machine)
+        case .working, .serving: enter(activity, "the machine works", machine: machine)
         case .closing: enter(activity, "the machine has delivered", machine: machine)
         case .held(let outcome):
             enter(.holding, "\(outcome); the machine is suspended for somebody to log in", machine: machine)
@@ -298,11 +343,13 @@ public actor BuildAgent {
         return false
     }
 
-    func runningPriorities() -> [ControllerPriority] {
+    func runningPriorities() -> [ControllerPriority] { othersAtBuild().compactMap(\.task?.priority) }
+
+    /// The other instances of this host that build.
+    func othersAtBuild() -> [AgentStatus] {
         AgentStatus.all(in: settings.paths.status)
             .filter { $0.toolchain != status.toolchain || $0.instance != status.instance }
             .filter { $0.activity == .building && kill($0.processId, 0) == 0 }
-            .compactMap { $0.task.flatMap { try? Controller($0.controller) }.map(ControllerPriority.init) }
     }
 
     func bootstrapSubject(_ machine: BuildMachine) -> String {

@@ -82,6 +82,13 @@ public struct ControllerClient: Sendable {
                 "its task needs the auxiliary machine '\(machine)', not offered to it"
             )
         }
+        guard request.interactiveMode.admits(interactive: task.interactive != nil) else {
+            throw ControllerError(
+                .unintelligible,
+                url,
+                "its task is \(task.interactive == nil ? "not " : "")interactive, and was not asked for"
+            )
+        }
         guard assignment.challenge == nil || key != nil else {
             throw ControllerError(.cannotSign, url, "it wants to know this host by a key, and there is none")
         }

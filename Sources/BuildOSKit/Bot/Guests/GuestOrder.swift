@@ -20,8 +20,8 @@ public struct GuestOrder: Sendable {
     public var awaited: Set<String>
     /// Time limits.
     public var limits: GuestLimits
-    /// Whether its disk is kept when it has delivered, so that it must be shut down and not just ended.
-    public var keepsDisk: Bool
+    /// What becomes of it when it has delivered.
+    public var ending: GuestEnding
 
     /// Creates an order.
     public init(
@@ -34,7 +34,7 @@ public struct GuestOrder: Sendable {
         uploads: UploadRules,
         awaited: Set<String>,
         limits: GuestLimits,
-        keepsDisk: Bool
+        ending: GuestEnding
     ) {
         self.number = number
         self.bridge = bridge
@@ -45,7 +45,7 @@ public struct GuestOrder: Sendable {
         self.uploads = uploads
         self.awaited = awaited
         self.limits = limits
-        self.keepsDisk = keepsDisk
+        self.ending = ending
         memory = nil
     }
 
@@ -63,6 +63,8 @@ public struct GuestOrder: Sendable {
 
 /// How far a guest is, for those who look on.
 public enum GuestProgress: Sendable, Hashable {
+    /// Other guests must be at its disposal first.
+    case waitingForAuxiliaries
     /// Its network and its virtual machine are being made.
     case preparing
     /// It runs and has not asked for anything.
@@ -71,6 +73,8 @@ public enum GuestProgress: Sendable, Hashable {
     case working
     /// What was waited for has come.
     case closing
+    /// What was waited for has come, and it goes on for the good of others.
+    case serving
     /// It failed and is kept, suspended.
     case held(GuestOutcome)
 }

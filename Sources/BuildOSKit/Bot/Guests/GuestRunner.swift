@@ -24,15 +24,22 @@ public struct GuestRunner: Sendable {
         self.logger = logger
     }
 
-    /// Ends what an agent that was killed has left of its guest: the machine, its tap device and rules.
+    /// Ends what an agent that was killed has left of its guests: machines, tap devices and rules.
     ///
+    /// - Parameters:
+    ///   - number: that of the build machine; its auxiliary machines are looked for too.
+    ///   - runtimeDirectory: that of each guest's virtual machine.
     /// - Throws: ``VirtualMachineError`` if the hypervisor can't be asked.
-    public func cleanUp(_ number: GuestNumber, bridge: String, runtimeDirectory: FilePath) async throws {
-        if let machine = try await machines.find(number.virtualMachine, runtimeDirectory: runtimeDirectory) {
-            logger.notice("guest \(number.name): it was left by an agent that ended; it is killed")
-            try await machine.kill()
+    public func cleanUp(_ number: GuestNumber, bridge: String, runtimeDirectory: (GuestNumber) -> FilePath) async throws
+    {
+        for number in [number] + number.auxiliaries {
+            if let machine = try await machines.find(number.virtualMachine, runtimeDirectory: runtimeDirectory(number))
+            {
+                logger.notice("guest \(number.name): it was left by an agent that ended; it is killed")
+                try await machine.kill()
+            }
+            await network(number, bridge).tearDown()
         }
-        await network(number, bridge).tearDown()
     }
 
     /// Runs a guest to its end. Cancelling the task interrupts it; the return still waits until all of it is gone.
@@ -44,12 +51,56 @@ public struct GuestRunner: Sendable {
         _ order: GuestOrder,
         progress: @escaping @Sendable (GuestProgress) -> Void = { _ in }
     ) async throws -> GuestOutcome {
+        try await attended(order, progress) {
+            progress(.preparing)
+            return try await make(order)
+        }
+    }
+
+    /// Makes a guest for which there is no work yet: all of it is there, but its CPUs stand.
+    ///
+    /// - Returns: the guest; to be given to ``run(_:progress:)`` or ``remove(_:)``.
+    /// - Throws: as ``run(_:progress:)-(GuestOrder,_)``.
+    public func makeReady(_ order: GuestOrder) async throws -> ReadyGuest {
+        var order = order
+        order.definition.startsPaused = true
+        return ReadyGuest(order: order, guest: try await make(order))
+    }
+
+    /// Runs a guest that was made before there was work for it.
+    ///
+    /// - Throws: ``VirtualMachineError`` if it isn't there any more; nothing is left of it then.
+    public func run(
+        _ ready: ReadyGuest,
+        progress: @escaping @Sendable (GuestProgress) -> Void = { _ in }
+    ) async throws -> GuestOutcome {
+        try await attended(ready.order, progress) {
+            do {
+                try await ready.guest.machine.resume()
+                return ready.guest
+            } catch {
+                await remove(ready)
+                throw error
+            }
+        }
+    }
+
+    /// Takes away a guest for which no work came.
+    public func remove(_ ready: ReadyGuest) async { await remove(ready.guest) }
+
+    private func attended(
+        _ order: GuestOrder,
+        _ progress: @escaping @Sendable (GuestProgress) -> Void,
+        _ make: @escaping @Sendable () async throws -> Guest
+    ) async throws -> GuestOutcome {
         let (events, sink) = AsyncStream.makeStream(of: GuestWatch.Event.self)
         // A task of its own: what must be undone is undone after a cancellation too.
         let work = Task {
-            try await withGuest(order, progress) { guest in
-                await attend(guest, order, events, sink, progress)
-            }
+            let guest = try await make()
+            progress(.starting)
+            let outcome = await attend(guest, order, events, sink, progress)
+            await remove(guest)
+            return outcome
         }
         return try await withTaskCancellationHandler {
             try await work.value
@@ -66,29 +117,16 @@ public struct GuestRunner: Sendable {
     /// - Throws: as ``run(_:progress:)``; ``VirtualMachineError`` of kind `timedOut` if it asks for nothing in time.
     public func captureMemory(of order: GuestOrder, to file: FilePath) async throws {
         let work = Task {
-            try await withGuest(order, withheld: order.readableNames ?? [], { _ in }) { guest in
-                try await withThrowingTaskGroup(of: Bool.self) { group in
-                    group.addTask {
-                        for await transfer in guest.server.transfers where transfer.stage == .withheld { return true }
-                        return false
-                    }
-                    group.addTask {
-                        try await Task.sleep(for: order.limits.startUp)
-                        return false
-                    }
-                    let hasAsked = try await group.next() ?? false
-                    group.cancelAll()
-                    guard hasAsked else {
-                        throw VirtualMachineError(
-                            .timedOut,
-                            machine: guest.machine.name.description,
-                            detail: "it asked for nothing within \(order.limits.startUp)"
-                        )
-                    }
-                }
+            let guest = try await make(order, withheld: order.readableNames ?? [])
+            do {
+                try await untilItAsks(guest, order)
                 try await guest.machine.pause()
                 try await guest.machine.saveMemory(to: file)
+            } catch {
+                await remove(guest)
+                throw error
             }
+            await remove(guest)
         }
         try await withTaskCancellationHandler {
             try await work.value
@@ -97,23 +135,41 @@ public struct GuestRunner: Sendable {
         }
     }
 
-    private struct Guest: Sendable {
+    private func untilItAsks(_ guest: Guest, _ order: GuestOrder) async throws {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await transfer in guest.server.transfers where transfer.stage == .withheld { return true }
+                return false
+            }
+            group.addTask {
+                try await Task.sleep(for: order.limits.startUp)
+                return false
+            }
+            let hasAsked = try await group.next() ?? false
+            group.cancelAll()
+            guard hasAsked else {
+                throw VirtualMachineError(
+                    .timedOut,
+                    machine: guest.machine.name.description,
+                    detail: "it asked for nothing within \(order.limits.startUp)"
+                )
+            }
+        }
+    }
+
+    /// A guest with all that belongs to it.
+    fileprivate struct Guest: Sendable {
         let machine: any VirtualMachine
         let server: any ArtifactServer
+        let network: GuestNetwork
     }
 
     private func network(_ number: GuestNumber, _ bridge: String) -> GuestNetwork {
         GuestNetwork(transport: transport, number: number, bridge: bridge, user: user)
     }
 
-    /// Makes a guest, hands it to the body, and takes it away.
-    private func withGuest<Result: Sendable>(
-        _ order: GuestOrder,
-        withheld: Set<String> = [],
-        _ progress: @Sendable (GuestProgress) -> Void,
-        _ body: (Guest) async throws -> Result
-    ) async throws -> Result {
-        progress(.preparing)
+    /// Makes a guest; if a step fails, nothing is left.
+    private func make(_ order: GuestOrder, withheld: Set<String> = []) async throws -> Guest {
         let network = network(order.number, order.bridge)
         try await network.setUp()
         do {
@@ -122,26 +178,24 @@ public struct GuestRunner: Sendable {
                 var definition = order.connectedDefinition
                 if !machines.capabilities.memoryLimit { definition.memoryLimit = nil }
                 let machine = try await machines.start(definition, restoring: order.memory)
-                do {
-                    progress(.starting)
-                    let result = try await body(Guest(machine: machine, server: server))
-                    await end(machine)
-                    await server.stop()
-                    await network.tearDown()
-                    return result
-                } catch {
-                    await end(machine)
-                    throw error
-                }
+                return Guest(machine: machine, server: server, network: network)
             } catch {
                 await server.stop()
                 throw error
             }
         } catch {
-            // The network is taken away by somebody who isn't cancelled.
+            // By somebody who isn't cancelled.
             await Task { await network.tearDown() }.value
             throw error
         }
+    }
+
+    private func remove(_ guest: Guest) async {
+        await end(guest.machine)
+        await Task {
+            await guest.server.stop()
+            await guest.network.tearDown()
+        }.value
     }
 
     private func configuration(_ order: GuestOrder, _ withheld: Set<String>) -> ArtifactServerConfiguration {
@@ -166,7 +220,7 @@ public struct GuestRunner: Sendable {
         var watch = GuestWatch(
             limits: order.limits,
             awaited: order.awaited,
-            ending: order.keepsDisk ? .powerDown : .kill
+            ending: order.ending
         )
         let observers = observe(guest, sink)
         defer { for observer in observers { observer.cancel() } }
@@ -236,7 +290,15 @@ extension GuestWatch.Phase {
         case .working: .working
         case .settling, .shuttingDown: .closing
         case .held(let outcome, _): .held(outcome)
+        case .serving: .serving
         case .ending, .over: nil
         }
     }
+}
+
+/// A guest that was made before there was work for it.
+public struct ReadyGuest: Sendable {
+    /// What it was made by.
+    public let order: GuestOrder
+    fileprivate let guest: GuestRunner.Guest
 }

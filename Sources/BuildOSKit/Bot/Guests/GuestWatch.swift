@@ -29,6 +29,12 @@ public struct GuestLimits: Sendable, Hashable {
 
     /// Those of a bootstrap, as the original agent has them (build2-facts, 2.10).
     public static let bootstrap = GuestLimits(startUp: .seconds(300), work: .seconds(3600))
+    /// Those of an auxiliary machine, until it can be used: what it does until then is nobody's business, so its first
+    /// request may be its last.
+    public static let auxiliary = GuestLimits(startUp: .seconds(900), work: .seconds(900))
+    /// How long a build may take that waits for somebody who is logged in: a controller waits for three hours
+    /// (build2-facts, 2.8).
+    public static let interactiveWork = Duration.seconds(10_200)
     /// Those of a build: its result is the last that a worker hands over (build2-facts, 3).
     public static let build = GuestLimits(startUp: .seconds(240), work: .seconds(5400), quiet: .zero)
 }
@@ -55,6 +61,16 @@ public enum GuestOutcome: Sendable, Hashable, CustomStringConvertible {
         case .interrupted: "interrupted"
         }
     }
+}
+
+/// What becomes of a guest that has delivered.
+public enum GuestEnding: Sendable, Hashable {
+    /// Its power button is pressed: its disk is kept.
+    case powerDown
+    /// It is ended at once: its disk is thrown away.
+    case kill
+    /// It goes on until it is interrupted: others make use of it.
+    case serve
 }
 
 /// The course of one guest, decided without doing anything: what happened goes in, what is to be done comes out.
@@ -89,6 +105,8 @@ struct GuestWatch: Sendable, Hashable {
         case working(since: Duration)
         /// The file has come; requests may follow.
         case settling(lastRequest: Duration)
+        /// It is there for others.
+        case serving
         case shuttingDown(GuestOutcome, since: Duration)
         /// It failed and is suspended; who looks at it may let it run on.
         case held(GuestOutcome, since: Duration)
@@ -97,21 +115,13 @@ struct GuestWatch: Sendable, Hashable {
         case over
     }
 
-    /// How a guest is ended that has delivered.
-    enum Ending: Sendable, Hashable {
-        /// By its power button: its disk is kept.
-        case powerDown
-        /// At once: its disk is thrown away.
-        case kill
-    }
-
     private let limits: GuestLimits
     private let awaited: Set<String>
-    private let ending: Ending
+    private let ending: GuestEnding
     private(set) var phase = Phase.starting
 
     /// - Parameter awaited: the names of files of which one must be written for the work to be done.
-    init(limits: GuestLimits, awaited: Set<String>, ending: Ending) {
+    init(limits: GuestLimits, awaited: Set<String>, ending: GuestEnding) {
         self.limits = limits
         self.awaited = awaited
         self.ending = ending
@@ -138,7 +148,7 @@ struct GuestWatch: Sendable, Hashable {
         case .settling(let last): last + limits.quiet
         case .shuttingDown(_, let since): since + limits.shutdown
         case .held(_, let since): limits.hold.map { since + $0 }
-        case .ending, .over: nil
+        case .serving, .ending, .over: nil
         }
     }
 
@@ -146,7 +156,7 @@ struct GuestWatch: Sendable, Hashable {
         switch phase {
         case .starting: phase = .working(since: now)
         case .settling: phase = .settling(lastRequest: now)
-        case .working, .shuttingDown, .held, .ending, .over: break
+        case .working, .serving, .shuttingDown, .held, .ending, .over: break
         }
         if case .working = phase, transfer.direction == .write, case .completed(let count) = transfer.stage, count > 0,
             awaited.contains(transfer.name)
@@ -163,14 +173,20 @@ struct GuestWatch: Sendable, Hashable {
         case .starting: return fail(.neverCalled("nothing came within \(limits.startUp)"), now)
         case .working: return fail(.overdue, now)
         case .settling:
-            guard ending == .powerDown else { return kill(.delivered) }
-            phase = .shuttingDown(.delivered, since: now)
-            return [.powerDown]
+            switch ending {
+            case .kill: return kill(.delivered)
+            case .powerDown:
+                phase = .shuttingDown(.delivered, since: now)
+                return [.powerDown]
+            case .serve:
+                phase = .serving
+                return []
+            }
         case .shuttingDown:
             // What it wrote to its disk last may be lost: a bootstrap that can't be shut down is none.
             return fail(.died("it did not shut down within \(limits.shutdown)"), now)
         case .held(let outcome, _): return kill(outcome)
-        case .ending, .over: return []
+        case .serving, .ending, .over: return []
         }
     }
 
@@ -181,7 +197,12 @@ struct GuestWatch: Sendable, Hashable {
             case .working: .died("\(exit)")
             case .settling:
                 // It may switch itself off once it has said all.
-                ending == .kill || exit == .guestShutdown ? .delivered : .died("\(exit)")
+                switch ending {
+                case .kill: .delivered
+                case .powerDown: exit == .guestShutdown ? .delivered : .died("\(exit)")
+                case .serve: .died("\(exit)")
+                }
+            case .serving: .died("\(exit)")
             case .shuttingDown(let outcome, _): exit == .guestShutdown ? outcome : .died("\(exit)")
             case .ending(let outcome), .held(let outcome, _): outcome
             case .over: .interrupted
@@ -195,7 +216,7 @@ struct GuestWatch: Sendable, Hashable {
         switch phase {
         case .starting: fail(.neverCalled("its kernel panicked"), now)
         case .settling where ending == .kill: kill(.delivered)
-        case .working, .settling, .shuttingDown: fail(.died("its kernel panicked"), now)
+        case .working, .settling, .serving, .shuttingDown: fail(.died("its kernel panicked"), now)
         case .held, .ending, .over: []
         }
     }
@@ -209,7 +230,7 @@ struct GuestWatch: Sendable, Hashable {
     private mutating func kill(_ outcome: GuestOutcome) -> [Action] {
         switch phase {
         case .ending, .over: return []
-        case .starting, .working, .settling, .shuttingDown, .held:
+        case .starting, .working, .settling, .serving, .shuttingDown, .held:
             phase = .ending(outcome)
             return [.kill]
         }

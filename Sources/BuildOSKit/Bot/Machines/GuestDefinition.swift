@@ -26,10 +26,18 @@ public struct MachineTooLarge: DiagnosableError, Hashable {
     public let minimum: MemorySize
     /// What there is.
     public let slice: MemorySize
+    /// Whether it is one that others make use of: those have RAM of their own.
+    public var isAuxiliary = false
 
     public var subject: String { "machine '\(machine)'" }
-    public var cause: String { "it needs at least \(minimum) of RAM, and an instance has \(slice)" }
-    public var remedy: String? { "lower buildos.instances or buildos.ram_reserved, or add RAM" }
+    public var cause: String {
+        "it needs at least \(minimum) of RAM, and an instance has \(slice)" + (isAuxiliary ? " left for it" : "")
+    }
+    public var remedy: String? {
+        isAuxiliary
+            ? "raise buildos.ram_auxiliary, which all instances share"
+            : "lower buildos.instances or buildos.ram_reserved, or add RAM"
+    }
 }
 
 /// KiB that a hypervisor may use beside its guest's memory. What it holds of files is taken from it before it fails.

@@ -1,7 +1,8 @@
 import Glibc
 
 /// Makes `<name>-<T>` of `<name>-<P>`: the image is cloned, a guest puts the toolchain into the clone, and the clone gets
-/// its name when all of that went well (BOT-1).
+/// its name when all of that went well (BOT-1). An auxiliary machine gets no toolchain: it is booted until it says that it
+/// can be used, so that what it does at its first start is done once.
 public struct MachineBootstrap: Sendable {
     private let runner: GuestRunner
     private let storage: any MachineStorage
@@ -42,7 +43,7 @@ public struct MachineBootstrap: Sendable {
                 case .interrupted: throw CancellationError()
                 case .neverCalled(let reason) where attempt < settings.retries:
                     logger.warning("machine \(machine.name): \(reason); its bootstrap is tried again")
-                    await discard(snapshot)
+                    await storage.discard(snapshot, logger)
                 case .neverCalled, .died, .overdue:
                     let console = GuestExchange(in: snapshot).consoleEnd()
                     if !console.isEmpty {
@@ -51,7 +52,7 @@ public struct MachineBootstrap: Sendable {
                     throw Failure(subject: "bootstrap of machine '\(machine.name)'", cause: outcome.description)
                 }
             } catch {
-                await discard(snapshot)
+                await storage.discard(snapshot, logger)
                 throw error
             }
         }
@@ -65,34 +66,50 @@ public struct MachineBootstrap: Sendable {
         let exchange = GuestExchange(in: snapshot)
         try exchange.make()
         var manifest = machine.manifest
-        let address = manifest.macAddress ?? .random()
-        manifest.macAddress = address
-        let order = GuestOrder(
+        manifest.macAddress = manifest.macAddress ?? .random()
+        let outcome = try await runner.run(try order(manifest, snapshot, exchange), progress: progress)
+        guard outcome == .delivered else { return outcome }
+        var made = BootstrapManifest(versions: [:])
+        if manifest.header.role == .build {
+            let file = exchange.put.appending(Self.manifestName)
+            let manifests = try ManifestParser.parse(try FileTree.read(file), source: file.string)
+            made = BootstrapManifest(manifests.first ?? Manifest())
+            guard !made.versions.isEmpty else { return .died("it handed over a manifest without versions") }
+        }
+        try FileTree.remove(exchange.directory)
+        try BootstrappedManifest(machine: manifest, toolchainID: settings.toolchainID, bootstrap: made)
+            .write(to: snapshot)
+        return .delivered
+    }
+
+    private func order(
+        _ manifest: MachineManifest,
+        _ snapshot: FilePath,
+        _ exchange: GuestExchange
+    ) throws -> GuestOrder {
+        let isAuxiliary = manifest.header.role == .auxiliary
+        let awaited = isAuxiliary ? AuxiliaryEnvironment.fileName : Self.manifestName
+        var resources = settings.resources
+        if isAuxiliary {
+            resources.memory = try AuxiliaryMemory.shares(of: settings.auxiliaryMemory, among: [manifest.header])[0]
+        }
+        return GuestOrder(
             number: settings.number,
             bridge: settings.bridge.rawValue,
             definition: try manifest.definition(
                 name: settings.number.virtualMachine,
                 in: snapshot,
-                resources: settings.resources,
+                resources: resources,
                 runtimeDirectory: settings.paths.runtime
             ),
-            macAddress: address,
-            readRoot: settings.paths.toolchainFiles.appending(settings.number.toolchain.text),
-            uploads: exchange.uploads([Self.manifestName]),
-            awaited: [Self.manifestName],
-            limits: settings.bootstrapLimits,
-            keepsDisk: true
+            macAddress: manifest.macAddress ?? .random(),
+            readRoot: isAuxiliary
+                ? exchange.get : settings.paths.toolchainFiles.appending(settings.number.toolchain.text),
+            uploads: exchange.uploads([awaited]),
+            awaited: [awaited],
+            limits: isAuxiliary ? settings.auxiliaryLimits : settings.bootstrapLimits,
+            ending: .powerDown
         )
-        let outcome = try await runner.run(order, progress: progress)
-        guard outcome == .delivered else { return outcome }
-        let file = exchange.put.appending(Self.manifestName)
-        let manifests = try ManifestParser.parse(try FileTree.read(file), source: file.string)
-        let made = BootstrapManifest(manifests.first ?? Manifest())
-        guard !made.versions.isEmpty else { return .died("it handed over a manifest without versions") }
-        try FileTree.remove(exchange.directory)
-        try BootstrappedManifest(machine: manifest, toolchainID: settings.toolchainID, bootstrap: made)
-            .write(to: snapshot)
-        return .delivered
     }
 
     /// Gives the clone its name. Between the two steps there is none of that name, which is what a crash may leave.
@@ -101,16 +118,6 @@ public struct MachineBootstrap: Sendable {
         try await storage.synchronize(snapshot)
         if FileTree.exists(target) { try await storage.delete(target) }
         try await storage.snapshot(snapshot, to: target, readOnly: true)
-        await discard(snapshot)
-    }
-
-    private func discard(_ snapshot: FilePath) async {
-        await Task {
-            do {
-                try await storage.delete(snapshot)
-            } catch {
-                logger.error("\(snapshot): the temporary snapshot can't be removed: \(error)")
-            }
-        }.value
+        await storage.discard(snapshot, logger)
     }
 }

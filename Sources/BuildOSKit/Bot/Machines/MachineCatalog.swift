@@ -24,6 +24,11 @@ public struct BuildMachine: Sendable, Hashable {
     /// The image in effect.
     public var image: FilePath { directory.appending(MachineEntry.initial(revision).fileName(of: name)) }
 
+    /// The link to the image in effect.
+    var link: FilePath {
+        directory.appending(MachineEntry.current(version: MachineCatalog.protocolVersion).fileName(of: name))
+    }
+
     /// The machine with a toolchain in it, whether it is there or not.
     public func bootstrapped(_ toolchain: ToolchainName) -> FilePath {
         directory.appending(MachineEntry.bootstrapped(toolchain).fileName(of: name))
@@ -114,7 +119,10 @@ public struct MachineCatalog: Sendable {
             return .needsBootstrap("what its last bootstrap left can't be read")
         }
         guard made.machine.header.id == manifest.header.id else { return .needsBootstrap("its image has changed") }
-        guard made.toolchainID == toolchainID else { return .needsBootstrap("the toolchain has changed") }
+        // An auxiliary machine has no toolchain in it.
+        guard made.toolchainID == toolchainID || manifest.header.role == .auxiliary else {
+            return .needsBootstrap("the toolchain has changed")
+        }
         return .ready(made)
     }
 }

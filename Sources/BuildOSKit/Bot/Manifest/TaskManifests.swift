@@ -1,12 +1,5 @@
 /// An agent's question for a task (build2-facts, 2.2).
 public struct TaskRequest: Sendable, Hashable {
-    /// Which tasks an agent takes.
-    public enum InteractiveMode: String, Sendable, Hashable, Codable {
-        case no = "false"
-        case yes = "true"
-        case both
-    }
-
     /// The host's name.
     public var agent: String
     /// The toolchain.
@@ -14,7 +7,7 @@ public struct TaskRequest: Sendable, Hashable {
     /// Its version.
     public var toolchainVersion: String
     /// Which tasks it takes.
-    public var interactiveMode: InteractiveMode
+    public var interactiveMode = InteractiveMode.no
     /// How one logs in to an interactive build; there unless the mode is `no`.
     public var interactiveLogin: String?
     /// SHA-256 of the agent's public key, 64 lower-case hexadecimal digits.
@@ -39,8 +32,6 @@ public struct TaskRequest: Sendable, Hashable {
         self.machines = machines
         self.fingerprint = fingerprint
         self.auxiliaryRAM = auxiliaryRAM
-        interactiveMode = .no
-        interactiveLogin = nil
     }
 
     /// The request and the machines, in the order in which controllers expect them.
@@ -159,7 +150,9 @@ public struct BuildTask: Sendable, Hashable {
                 auxiliaries[String(pair.name.dropFirst("auxiliary-machine-".count))] = pair.value
             }
         }
-        guard auxiliaries.count <= 9 else { throw ManifestError(source, nil, "more than 9 auxiliary machines") }
+        guard auxiliaries.count <= GuestNumber.maximumAuxiliaries else {
+            throw ManifestError(source, nil, "more than \(GuestNumber.maximumAuxiliaries) auxiliary machines")
+        }
         auxiliaryMachines = auxiliaries
     }
 
