@@ -65,23 +65,6 @@ struct AgentLab {
         try await lab.check("ln", ["-s", "\(name)-1.0", directory.appending("\(name)-1").string])
     }
 
-    /// Another machine of the same content as ``machine``.
-    func addSecondMachine() async throws {
-        let directory = volume.appending("second")
-        let image = directory.appending("second-1.0")
-        try FileTree.makeDirectory(directory)
-        try await lab.check(
-            "btrfs",
-            ["subvolume", "snapshot", machine.appending("linux-1.0").string, image.string]
-        )
-        let file = image.appending(MachineManifest.fileName)
-        var manifest = try MachineManifest(machineAt: image)
-        (manifest.header.name, manifest.header.id) = ("second", "second-1.0")
-        try FileTree.write(try ManifestSerializer.serialize([manifest.manifest]), to: file)
-        try await lab.check("btrfs", ["property", "set", image.string, "ro", "true"])
-        try await lab.check("ln", ["-s", "second-1.0", directory.appending("second-1").string])
-    }
-
     private func makeRoot() async throws {
         let files = root.appending("build/tftp/toolchains/default")
         for directory in [files, mountPoint, root.appending("proc"), root.appending("run"), root.appending("state")] {
