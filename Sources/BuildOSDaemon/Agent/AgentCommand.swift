@@ -78,6 +78,9 @@ struct AgentCommand: AsyncParsableCommand {
     )
     var holdOnFailure: Int?
 
+    @Flag(help: "Have a guest of the machine that was built in last stand by, with its memory read, for the next task.")
+    var standBy = false
+
     @Flag(help: "Boot a machine for every build, instead of going on from its saved memory.")
     var cold = false
 
@@ -122,6 +125,7 @@ struct AgentCommand: AsyncParsableCommand {
             id: try Self.given(toolchainID, or: "BUILDOS_TOOLCHAIN_ID", "--toolchain-id"),
             machines: AgentSetup.Machines(backend: virtualMachines, hypervisor: hypervisor),
             startsWarm: !cold,
+            standsBy: standBy,
             limits: AgentSetup.Limits(
                 poll: .seconds(pollInterval),
                 startUp: startupTimeout.map { .seconds($0) },

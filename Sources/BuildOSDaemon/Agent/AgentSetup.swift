@@ -34,6 +34,7 @@ struct AgentSetup {
         id: String,
         machines: Machines,
         startsWarm: Bool,
+        standsBy: Bool,
         limits: Limits
     ) async throws -> BuildAgent {
         let line = root.pushing(FilePath(root: nil, HostConfiguration.commandLineFile.components))
@@ -77,6 +78,7 @@ struct AgentSetup {
         )
         let hold = limits.hold ?? (toolchain.holdOnFailure == .zero ? nil : toolchain.holdOnFailure)
         settings.startsWarm = startsWarm
+        settings.standsBy = standsBy
         settings.auxiliaryMemory = plan.auxiliaryRAM
         settings.interactiveMode = toolchain.interactive
         let transport = try registry.makeTransport(to: .thisMachine)

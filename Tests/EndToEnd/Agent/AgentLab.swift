@@ -173,7 +173,7 @@ struct AgentLab {
             [
                 "PATH=\(programs.map { "\($0):" } ?? "")\(path)", StagedTree.program("buildosd").string, "agent",
                 "--toolchain", "default", "--toolchain-version", "0.18.0", "--toolchain-id", "t1",
-                "--root", root.string, "--poll-interval", "1",
+                "--root", root.string, "--poll-interval", "1", "--stand-by",
             ] + options
         )
     }

@@ -73,6 +73,8 @@ public struct AgentSettings: Sendable, Hashable {
     public var minimumRoom: Int64 = 1 << 30
     /// Whether builds go on from a machine's saved memory where the backend can do that.
     public var startsWarm = true
+    /// Whether a guest of the machine that was built in last stands by for the next task.
+    public var standsBy = false
     /// Where everything is.
     public var paths: AgentPaths
 

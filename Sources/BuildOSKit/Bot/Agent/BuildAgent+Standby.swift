@@ -15,7 +15,7 @@ extension BuildAgent {
 
     /// Has a guest wait: of the machine that was built in last, if it is at hand.
     func makeStandby(_ held: [HeldMachine]) async {
-        guard standby == nil, settings.startsWarm else { return }
+        guard standby == nil, settings.standsBy, settings.startsWarm else { return }
         let warm = held.filter { $0.role == .build && !cold.contains($0.machine.directory) }
         guard let next = warm.first(where: { $0.machine.directory == lastBuilt }) ?? warm.first else { return }
         do {
