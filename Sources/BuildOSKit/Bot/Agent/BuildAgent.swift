@@ -222,7 +222,8 @@ public actor BuildAgent {
             toolchainName: settings.number.toolchain,
             toolchainVersion: settings.toolchainVersion,
             machines: machines.map(\.made.machine.header),
-            auxiliaryRAM: settings.auxiliaryMemory
+            // Without any, no machine is offered that would need some, and a zero is nothing that controllers know.
+            auxiliaryRAM: settings.auxiliaryMemory.kibibytes > 0 ? settings.auxiliaryMemory : nil
         )
         request.interactiveMode = settings.interactiveMode
         if settings.interactiveMode != .no { request.interactiveLogin = settings.interactiveLogin }
