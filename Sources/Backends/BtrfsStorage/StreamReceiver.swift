@@ -132,12 +132,21 @@ final class StreamReceiver {
     private func finish(_ made: (name: String, reference: SubvolumeReference, tree: ReceivedTree)) throws {
         made.tree.forget()
         let root = made.tree.rootDescriptor
-        guard btrfs_util_sync_fd(root) == BTRFS_UTIL_OK else {
-            throw MachineStorageError(Errno(rawValue: errno), place, "write the subvolume to its disk")
-        }
+        try writeOut(root)
         guard cbtrfsutil_set_received(root, made.reference.identity.bytes, made.reference.transaction) == 0,
             btrfs_util_set_subvolume_read_only_fd(root, true) == BTRFS_UTIL_OK
         else { throw MachineStorageError(Errno(rawValue: errno), place, "complete the subvolume") }
+    }
+
+    /// Has all of the subvolume written to its disk, and nothing else: a snapshot waits for what it is of, where a
+    /// synchronisation waits for the whole file system, files among it that are soon removed.
+    private func writeOut(_ root: Int32) throws(MachineStorageError) {
+        let name = ".written-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        let flags = BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY
+        guard
+            btrfs_util_create_snapshot_fd2(root, parentDirectory.rawValue, name, flags, nil, nil) == BTRFS_UTIL_OK,
+            btrfs_util_delete_subvolume_fd(parentDirectory.rawValue, name, 0) == BTRFS_UTIL_OK
+        else { throw MachineStorageError(Errno(rawValue: errno), place, "write the subvolume to its disk") }
     }
 
     private func apply(_ command: StreamCommand, _ body: UnsafeRawBufferPointer) throws {

@@ -251,7 +251,8 @@ public protocol MachineStorage: BackendInstance {
         progress: (@Sendable (Int64) -> Void)?
     ) async throws(MachineStorageError)
 
-    /// Makes a read-only subvolume in a directory from a stream, under the name that the stream gives it.
+    /// Makes a read-only subvolume in a directory from a stream, under the name that the stream gives it. Returns when it
+    /// is on the disk.
     ///
     /// The stream is hostile: nothing outside of the new subvolume is touched, whatever it holds. The parent of an
     /// incremental stream is found by its identity: in the directory itself at least, and wherever else on the volume the

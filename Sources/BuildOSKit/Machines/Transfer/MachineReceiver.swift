@@ -139,11 +139,12 @@ public struct MachineReceiver: Sendable {
                 try connection.write(.message(.ready(wantsStream: false)))
             }
         }
+        // What was received is on the disk; so this needn't get there.
+        try FileTree.remove(spoolPath)
         try await installer.place(revision)
         let before = contents.current(version: revision.version)
         if offer.activates, before != revision { try await installer.activate(revision) }
         await installer.begin(.tidy, revision)
-        try FileTree.remove(spoolPath)
         let now = try await directory.contents()
         let pruned = offer.keep.map { MachinePruning(now, keep: $0).remove.filter { $0 != revision } } ?? []
         try await installer.remove(pruned)
@@ -202,7 +203,6 @@ public struct MachineReceiver: Sendable {
                 try? await storage.delete(subvolume.path)
                 throw MachineError.badFrame("the stream is of another image than was offered")
             }
-            try await storage.synchronize(directory.volume)
             try ReceivedMark(subvolume.path).write(for: subvolume)
             return amounts
         }
