@@ -86,8 +86,10 @@ final class SessionHandler: ChannelInboundHandler {
 
     /// Ends the session well. A channel that lingers stays for repetitions until the transfer calls ``close()``.
     func complete(byteCount: Int64, lingering: Bool) {
+        // Whoever hears of the end finds the place free.
+        let mayLinger = registry.vacate(ticket)
         reportOnce(.completed(byteCount: byteCount))
-        if !lingering || !registry.linger(ticket) { close() }
+        if !lingering || !mayLinger { close() }
     }
 
     /// Ends the session with an error that the client is told.
@@ -98,6 +100,7 @@ final class SessionHandler: ChannelInboundHandler {
 
     /// Ends the session with an error.
     func fail(_ reason: String) {
+        _ = registry.vacate(ticket)
         reportOnce(.failed(reason))
         close()
     }

@@ -27,7 +27,7 @@ final class SessionRegistry: Sendable {
         let request: TFTPRequest
         var channel: (any Channel)?
         /// Done but for repetitions that may come.
-        var isLingering = false
+        var isVacated = false
         var breakOff: BreakOff?
     }
 
@@ -66,12 +66,12 @@ final class SessionRegistry: Sendable {
             guard !state.isStopped else { return (.refused(TFTPRefusal(.notDefined, "the server stops")), nil) }
             var superseded: (any Channel)?
             if let number = state.byEndpoint[endpoint], let earlier = state.sessions[number] {
-                if earlier.request == request, !earlier.isLingering { return (.repeated, nil) }
+                if earlier.request == request, !earlier.isVacated { return (.repeated, nil) }
                 state.sessions[number]?.breakOff = Self.superseded
                 superseded = earlier.channel
                 state.byEndpoint[endpoint] = nil
             }
-            let running = state.sessions.values.filter { !$0.isLingering && $0.breakOff == nil }
+            let running = state.sessions.values.filter { !$0.isVacated && $0.breakOff == nil }
             guard running.count < maximum, running.count(where: { $0.client == client }) < maximumPerClient else {
                 return (.refused(TFTPRefusal(.notDefined, "too many transfers at once: try again later")), superseded)
             }
@@ -107,11 +107,11 @@ final class SessionRegistry: Sendable {
     /// The transfer is done; its place is free.
     ///
     /// - Returns: whether its channel may stay for repetitions: not if there are too many such already.
-    func linger(_ ticket: Ticket) -> Bool {
+    func vacate(_ ticket: Ticket) -> Bool {
         state.withLock { state in
-            guard !state.isStopped, state.sessions.values.count(where: \.isLingering) < maximum else { return false }
-            state.sessions[ticket.number]?.isLingering = true
-            return true
+            let mayLinger = !state.isStopped && state.sessions.values.count(where: \.isVacated) < maximum
+            state.sessions[ticket.number]?.isVacated = true
+            return mayLinger
         }
     }
 
