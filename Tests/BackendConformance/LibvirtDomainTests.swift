@@ -217,6 +217,7 @@ import Testing
             ]
         )
         #expect(!xml.contains("<interface") && !xml.contains("<disk"))
+        #expect(xml.contains("slot=\"0x1c\""), "the display is in the way of the options' devices")
         try await Self.validate(xml)
     }
 

@@ -7,6 +7,7 @@ public actor PrivateLibvirtd {
     public nonisolated let uri: String
     private let directory: FilePath
     private let transport: any Transport
+    private let wrapped: @Sendable (Command) -> Command
     /// The end of the pipe that keeps it running, and what waits for its end.
     private var running: (input: FileDescriptor, end: Task<Void, any Error>)?
 
@@ -15,8 +16,14 @@ public actor PrivateLibvirtd {
     /// - Parameters:
     ///   - directory: what holds everything of it. If it isn't there, it is removed in the end, with the machines that run.
     ///   - transport: runs it.
-    public init(in directory: FilePath, by transport: any Transport) {
+    ///   - wrapped: what command it is run by, to have it in another network for one.
+    public init(
+        in directory: FilePath,
+        by transport: any Transport,
+        _ wrapped: @escaping @Sendable (Command) -> Command = { $0 }
+    ) {
         self.directory = directory
+        self.wrapped = wrapped
         self.transport = transport
         uri = "qemu+unix:///system?socket=\(directory)/sock/libvirt-sock"
     }
@@ -46,7 +53,7 @@ public actor PrivateLibvirtd {
         let (read, write) = try FileDescriptor.pipe(options: .closeOnExec)
         let script = StagedTree.checkout.appending("Scripts/private-libvirtd").string
         let (lines, continuation) = AsyncStream.makeStream(of: String.self)
-        let command = Command(script, [directory.string])
+        let command = wrapped(Command(script, [directory.string]))
         let end = Task { [transport] in
             defer { continuation.finish() }
             defer { try? read.close() }

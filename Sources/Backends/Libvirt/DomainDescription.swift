@@ -177,13 +177,25 @@ struct DomainDescription {
                     children: [XMLElement("listen", ["type": "address", "address": display.host])]
                 )
             )
-            element.append(XMLElement("video", children: [XMLElement("model", ["type": "vga"])]))
+            var video = XMLElement("video", children: [XMLElement("model", ["type": "vga"])])
+            video.append(videoAddress)
+            element.append(video)
         } else {
             element.append(XMLElement("video", children: [XMLElement("model", ["type": "none"])]))
         }
         element.append(XMLElement("memballoon", ["model": "none"]))
         element.append(XMLElement("panic", ["model": "isa"]))
         return element
+    }
+
+    /// QEMU puts the devices of a manifest's options into the first free slots of the bus, of which libvirt knows nothing and
+    /// would give the first to the display.
+    private var videoAddress: XMLElement? {
+        guard definition.deviceOptions != nil else { return nil }
+        return XMLElement(
+            "address",
+            ["type": "pci", "domain": "0x0000", "bus": "0x00", "slot": "0x1c", "function": "0x0"]
+        )
     }
 
     private var serial: XMLElement? {

@@ -77,7 +77,16 @@ struct LibvirtFailure: Error, Hashable, CustomStringConvertible {
                 remedy: "see whether its service runs: 'systemctl status libvirtd', 'virsh -c \(uri) list'"
             )
         case .refused:
-            VirtualMachineError(otherwise, machine: machine, detail: description)
+            VirtualMachineError(
+                otherwise,
+                machine: machine,
+                detail: description,
+                // QEMU opens a tap that a manifest's options name by itself, and libvirt keeps the device from it.
+                remedy: !description.contains("/dev/net/tun")
+                    ? nil
+                    : "in /etc/libvirt/qemu.conf, set namespaces = [] and add \"/dev/net/tun\" to cgroup_device_acl; "
+                        + "restart libvirtd"
+            )
         case let kind:
             VirtualMachineError(kind, machine: machine, detail: description)
         }

@@ -305,14 +305,19 @@ public struct LibvirtMachines: VirtualMachines {
         var paths = [memory, definition.workingDirectory].compactMap { $0 }
         if definition.deviceOptions == nil { paths += definition.disks.map { definition.resolve($0.path) } }
         if case .kernel(let kernel, let initrd, _) = definition.boot { paths += [kernel, initrd].compactMap { $0 } }
-        for interface in definition.interfaces {
-            if case .tap(let name) = interface.connection { paths.append(FilePath("/sys/class/net").appending(name)) }
-        }
         for path in paths where access(path.string, F_OK) != 0 {
             throw VirtualMachineError(
                 .missingResource,
                 machine: definition.name.description,
                 detail: "\(path): \(Errno(rawValue: errno))"
+            )
+        }
+        if let name = definition.missingTap {
+            throw VirtualMachineError(
+                .missingResource,
+                machine: definition.name.description,
+                detail: "there is no tap device \(name)",
+                remedy: "make it: ip tuntap add \(name) mode tap"
             )
         }
     }

@@ -118,8 +118,7 @@ struct DefinitionCheck {
         for disk in definition.disks {
             try checkAccess(definition.resolve(disk.path), disk.isReadOnly ? R_OK : R_OK | W_OK)
         }
-        for case .tap(let name) in definition.interfaces.map(\.connection)
-        where !FileTree.exists(FilePath("/sys/class/net").appending(name)) {
+        if let name = definition.missingTap {
             throw error(.missingResource, "there is no tap device \(name)", "make it: ip tuntap add \(name) mode tap")
         }
     }

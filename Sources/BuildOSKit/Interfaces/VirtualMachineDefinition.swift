@@ -1,3 +1,5 @@
+import Glibc
+
 /// The name of a virtual machine: 1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or a digit.
 public struct VirtualMachineName: Sendable, Hashable, CustomStringConvertible {
     /// The name.
@@ -195,5 +197,14 @@ public struct VirtualMachineDefinition: Sendable, Hashable {
         endsOnReset = true
         startsPaused = false
         hasGenerationID = false
+    }
+}
+
+extension VirtualMachineDefinition {
+    /// The first of its tap devices that the network of this process lacks: another one than that in which `/sys` was
+    /// mounted, perhaps.
+    public var missingTap: String? {
+        for case .tap(let name) in interfaces.map(\.connection) where if_nametoindex(name) == 0 { return name }
+        return nil
     }
 }

@@ -66,6 +66,61 @@ extension EndToEndTests.Agent {
             }
         }
     }
+
+    /// The same with libvirt: bootstrap, builds, an auxiliary machine, a failure.
+    func libvirt(_ lab: AgentLab, _ clean: String) async throws {
+        let desk = lab.lab
+        let service = PrivateLibvirtd(in: desk.directory.appending("libvirtd"), by: desk.transport) {
+            desk.inNetwork($0.executable, $0.arguments)
+        }
+        try await service.start()
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await builds(lab, clean, by: service)) } catch { outcome = .failure(error) }
+        try await service.stop()
+        try outcome.get()
+    }
+
+    private func builds(_ lab: AgentLab, _ clean: String, by service: PrivateLibvirtd) async throws {
+        try await lab.lab.check(
+            "btrfs",
+            ["subvolume", "delete", lab.machine.appending("linux-default").string]
+        )
+        try await lab.lab.publishPackage(check: clean)
+        try await lab.withAgent(["--hypervisor", service.uri], virtualMachines: "libvirt") {
+            for _ in 1...2 { #expect(try await lab.build(within: .seconds(400)) == "success") }
+            try await lab.controller.control("add=auxiliary-machine-database:\(AgentLab.site)")
+            #expect(try await lab.build() == "success")
+            try await lab.lab.publishPackage(check: "sync; echo c > /proc/sysrq-trigger")
+            #expect(try await lab.build() == "abnormal")
+            try await lab.lab.publishPackage(check: clean)
+            #expect(try await lab.build() == "success")
+        }
+    }
+
+    /// A task of a higher digit D ends the tasks of all instances, not only that in whose machine it is built.
+    func allInterrupted(_ lab: AgentLab, _ clean: String) async throws {
+        try await lab.addSecondMachine()
+        try await lab.lab.publishPackage(check: "sleep 10000")
+        try await lab.withAgent {
+            try await lab.withAgent(instance: 2) {
+                let before = try await lab.controller.results().count
+                let urgentBefore = try await lab.urgentController.results().count
+                try await lab.controller.control("tasks=2")
+                try await eventually("two builds", within: .seconds(400)) {
+                    try [1, 2].allSatisfy {
+                        let status = try lab.agentStatus($0)
+                        return status.activity == .building && status.reason == "the machine works"
+                    }
+                }
+                try await lab.lab.publishPackage(check: clean)
+                try await lab.urgentController.control("tasks=1")
+                try await eventually("the urgent result", within: .seconds(120), every: .seconds(1)) {
+                    try await lab.urgentController.results().dropFirst(urgentBefore) == ["success"]
+                }
+                #expect(try await lab.controller.results().dropFirst(before) == ["interrupt", "interrupt"])
+            }
+        }
+    }
 }
 
 extension AgentLab {

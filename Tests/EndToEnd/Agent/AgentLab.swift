@@ -65,6 +65,23 @@ struct AgentLab {
         try await lab.check("ln", ["-s", "\(name)-1.0", directory.appending("\(name)-1").string])
     }
 
+    /// Another machine of the same content as ``machine``.
+    func addSecondMachine() async throws {
+        let directory = volume.appending("second")
+        let image = directory.appending("second-1.0")
+        try FileTree.makeDirectory(directory)
+        try await lab.check(
+            "btrfs",
+            ["subvolume", "snapshot", machine.appending("linux-1.0").string, image.string]
+        )
+        let file = image.appending(MachineManifest.fileName)
+        var manifest = try MachineManifest(machineAt: image)
+        (manifest.header.name, manifest.header.id) = ("second", "second-1.0")
+        try FileTree.write(try ManifestSerializer.serialize([manifest.manifest]), to: file)
+        try await lab.check("btrfs", ["property", "set", image.string, "ro", "true"])
+        try await lab.check("ln", ["-s", "second-1.0", directory.appending("second-1").string])
+    }
+
     private func makeRoot() async throws {
         let files = root.appending("build/tftp/toolchains/default")
         for directory in [files, mountPoint, root.appending("proc"), root.appending("run"), root.appending("state")] {
@@ -144,7 +161,13 @@ struct AgentLab {
         _ body: () async throws -> Void
     ) async throws {
         let options = ["--instance", "\(instance)", "--virtual-machines", virtualMachines] + options
-        try await lab.withProgram(instance == 1 ? "agent" : "agent\(instance)", agent(options, programs), body)
+        let name = instance == 1 ? "agent" : "agent\(instance)"
+        try await lab.withProgram(name, agent(options, programs), body) {
+            // It has the time that it takes, as from systemd.
+            let agent = try agentStatus(instance).processId
+            kill(agent, SIGTERM)
+            try await eventually("the agent's end", within: .seconds(60)) { kill(agent, 0) != 0 }
+        }
     }
 
     /// Runs an agent, and kills it, which it can't do anything about, when the closure has ended.

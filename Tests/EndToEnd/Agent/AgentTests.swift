@@ -53,6 +53,9 @@ extension EndToEndTests {
                 try await auxiliaries(lab)
                 #expect(try await lab.leftovers() == [])
                 try await interactive(lab)
+                try await libvirt(lab, clean)
+                #expect(try await lab.leftovers() == [])
+                try await allInterrupted(lab, clean)
                 #expect(try await lab.leftovers() == [])
                 let log = try FileTree.readText(lab.lab.logs.appending("controller-8090.log"), limit: 1 << 22)
                 #expect(

@@ -120,7 +120,12 @@ final class Lab: Sendable {
     /// Runs a program for as long as the closure runs; its output goes to `<name>.log`.
     ///
     /// - Throws: ``LabError`` if the program ended before the closure; what the closure throws.
-    func withProgram(_ name: String, _ command: Command, _ body: () async throws -> Void) async throws {
+    func withProgram(
+        _ name: String,
+        _ command: Command,
+        _ body: () async throws -> Void,
+        ending end: () async throws -> Void = {}
+    ) async throws {
         let log = logs.appending("\(name).log")
         let isTold = Mutex(false)
         let program = Task { [transport] in
@@ -136,11 +141,14 @@ final class Lab: Sendable {
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await body()) } catch { outcome = .failure(error) }
         isTold.withLock { $0 = true }
+        let ended: Result<Void, any Error>
+        do { ended = .success(try await end()) } catch { ended = .failure(error) }
         program.cancel()
         if case .success((let status, false)) = await program.result {
             throw LabError("\(name) ended by itself with \(status): see \(log)")
         }
         try outcome.get()
+        try ended.get()
     }
 
     private func makeKey() async throws {
