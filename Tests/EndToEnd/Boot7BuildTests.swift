@@ -74,13 +74,29 @@ extension EndToEndTests {
             #expect(try await host.run("ls \(Self.place)").contains("linux-default-1_"))
             let state = try await host.machineControl(["monitor", "default-1", "info", "status"])
             #expect(state.outputText == "VM status: running\n", "\(state.errorText)")
+            async let console = host.machineControl(["login", "default-1", "--serial"])
+            try await askKernel()
 
             try await lab.publishPackage(check: "./hello | grep hello")
             try await controller.control("tasks=1")
             let before = try await controller.results().count
             try await host.run("sudo systemctl kill --kill-who=main --signal=KILL buildos-agent@default-1.service")
             #expect(try await result(after: before, within: .seconds(180)) == "success")
+            let said = try await console
+            #expect(said.outputText.contains("sysrq: HELP"), "\(said.outputText)\(said.errorText)")
             try await nothingIsLeft()
+        }
+
+        /// Has the guest's kernel say something, once somebody is connected to its serial console.
+        private func askKernel() async throws {
+            try await eventually("somebody at the console", within: .seconds(30), every: .seconds(1)) {
+                let devices = try await host.machineControl(["monitor", "default-1", "info", "chardev"])
+                return devices.outputText.split(separator: "\n").contains {
+                    $0.contains("/serial-default-1,") && !$0.contains("disconnected:")
+                }
+            }
+            let asked = try await host.machineControl(["monitor", "default-1", "sendkey", "alt-sysrq-h"])
+            #expect(asked.status.isSuccess, "\(asked.errorText)")
         }
 
         /// A drain is waited for, shown, and keeps agents from tasks until it is taken back.
@@ -108,11 +124,16 @@ extension EndToEndTests {
         /// Gives tasks, and has an agent that waits for its next look at the controller look at once.
         private func give(_ count: Int) async throws {
             try await controller.control("tasks=\(count)")
+            try await drain()
+            try await host.run("buildosctl resume")
+        }
+
+        /// The guest that stands by goes with it.
+        private func drain() async throws {
             try await host.run("buildosctl drain")
             try await eventually("an agent that drains", within: .seconds(30)) {
-                try await host.run("buildosctl status").contains("idle: draining")
+                try await host.run("cat \(AgentUnit.environmentDirectory)/default-1.json").contains("draining")
             }
-            try await host.run("buildosctl resume")
         }
 
         /// Waits for a result.
@@ -128,9 +149,11 @@ extension EndToEndTests {
             try await eventually("an idle agent", within: .seconds(60)) {
                 try await host.run("buildosctl status").contains("has no task")
             }
+            try await drain()
             #expect(try await host.run("ls \(Self.place)") == "linux-1\nlinux-1.0\nlinux-default")
             #expect(try await host.run("ip -brief link show type tun; sudo nft list tables | grep bridge; true") == "")
             #expect(try await host.run("\(Self.guest); ls -d /sys/fs/cgroup/system.slice/*/*/buildos-*; true") == "")
+            try await host.run("buildosctl resume")
         }
     }
 }

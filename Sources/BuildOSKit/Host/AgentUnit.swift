@@ -72,7 +72,7 @@ public struct AgentUnit: Sendable, Hashable {
     private var builtinArguments: [String] {
         [
             Self.daemon.string, "agent", "--toolchain", SystemdSyntax.argument(toolchain.name.text), "--instance",
-            "\(instance)",
+            "\(instance)", "--stand-by",
         ]
     }
 

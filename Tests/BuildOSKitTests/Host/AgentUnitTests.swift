@@ -71,7 +71,7 @@ import Testing
                 EnvironmentFile=/run/buildos/agents/default.env
                 Nice=3
                 ExecStart=
-                ExecStart=/usr/bin/buildosd agent --toolchain default --instance 1
+                ExecStart=/usr/bin/buildosd agent --toolchain default --instance 1 --stand-by
 
                 """
         )

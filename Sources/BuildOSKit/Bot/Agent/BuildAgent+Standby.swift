@@ -20,7 +20,8 @@ extension BuildAgent {
         guard let next = warm.first(where: { $0.machine.directory == lastBuilt }) ?? warm.first else { return }
         do {
             standby = try await taskBuild.standBy(next)
-        } catch is CancellationError {
+        } catch  where Task.isCancelled {
+            // The agent was told to end.
         } catch {
             logger.warning("machine \(next.machine.name): its saved memory can't be used: \(error)")
             if (error as? VirtualMachineError)?.kind == .badSnapshot { await warmStart.discard(next.machine) }
