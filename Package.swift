@@ -58,6 +58,7 @@ let package = Package(
             dependencies: [
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
+                "CFiles", "CCrypto",
             ],
             swiftSettings: swift
         ),
@@ -111,7 +112,7 @@ let package = Package(
         ),
         .target(
             name: "DirectoryStorage",
-            dependencies: ["BuildOSKit", "CFiles", "CCrypto"],
+            dependencies: ["BuildOSKit", "CFiles"],
             path: "Sources/Backends/DirectoryStorage",
             swiftSettings: swift
         ),

@@ -33,7 +33,7 @@ let modules: [(name: String, target: Target)] = [
     ("SSHRemote", [c("CSSH2"), c("CCrypto")]),
     ("BtrfsStorage", [c("CBtrfsUtil")]),
     ("QEMUDirect", [c("QMP"), c("CProcess")]),
-    ("DirectoryStorage", [c("CFiles"), c("CCrypto")]),
+    ("DirectoryStorage", [c("CFiles")]),
     ("Libvirt", [c("CLibvirt")]),
 ].map { ($0, module($0, $1)) }
 

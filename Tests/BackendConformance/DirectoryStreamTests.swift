@@ -1,9 +1,10 @@
-import BuildOSKit
+import BtrfsStorage
 import Glibc
 import LocalTransport
 import TestSupport
 import Testing
 
+@testable import BuildOSKit
 @testable import DirectoryStorage
 
 /// Streams of the format directory-1, put together by hand and at random.
@@ -22,7 +23,7 @@ import Testing
         defer { unlink(file.string) }
         try descriptor.closeAfter {
             let encoder = try StreamEncoder(StreamWriter(descriptor, stop: StopSignal()))
-            try encoder.begin(StreamRecord.Beginning(name: "new", origin: .new(), parent: nil))
+            try encoder.begin(DirectoryStream.Beginning(name: "new", origin: .new(), parent: nil))
             try encoder.enter(nil, metadata)
             try body(encoder)
             try encoder.leave()
@@ -48,99 +49,113 @@ import Testing
     }
 
     @Test("hostile streams touch nothing outside, and leave nothing") func hostile() async throws {
-        try await withTemporaryDirectory { directory in
-            let (canary, inbox) = (directory.appending("canary"), directory.appending("inbox"))
-            try FileTree.makeDirectory(canary)
-            try FileTree.makeDirectory(inbox)
-            try FileTree.write("precious", to: canary.appending("file"))
-            let target = Array(canary.string.utf8)
-            let streams = try [
-                "a directory by way of a link": Self.stream {
-                    try $0.symbolicLink(Self.name("l"), Self.metadata, target: target)
-                    try $0.enter(Self.name("l"), Self.metadata)
-                    try $0.file(Self.name("escaped"), Self.metadata, size: 0, base: nil)
-                    try $0.leave()
-                },
-                "a file over a link": Self.stream {
-                    try $0.symbolicLink(Self.name("l"), Self.metadata, target: target + Array("/file".utf8))
-                    try $0.file(Self.name("l"), Self.metadata, size: 0, base: nil)
-                },
-                "a second name of what is outside": Self.stream {
-                    try $0.symbolicLink(Self.name("l"), Self.metadata, target: target)
-                    try $0.hardLink(Self.name("mine"), to: Self.path("l/file"))
-                },
-                "a file on the base of nothing": Self.stream {
-                    let base = StreamRecord.FileBase(path: try Self.path("file"), size: 8, seconds: 0, nanoseconds: 0)
-                    try $0.file(Self.name("f"), Self.metadata, size: 8, base: base)
-                },
-                "data without a file": Self.stream { try $0.same(offset: 0, length: 4) },
-                "data outside of the file": Self.stream { encoder in
-                    try encoder.file(Self.name("f"), Self.metadata, size: 4, base: nil)
-                    try [UInt8](repeating: 1, count: 5).withUnsafeBytes { try encoder.data(offset: 0, $0) }
-                },
-                "data that go back": Self.stream { encoder in
-                    try encoder.file(Self.name("f"), Self.metadata, size: 8, base: nil)
-                    for _ in 0..<2 {
-                        try [UInt8](repeating: 1, count: 4).withUnsafeBytes { try encoder.data(offset: 0, $0) }
-                    }
-                },
-                "leaving the root": Self.stream { try $0.leave() },
-                "a second root": Self.stream { try $0.enter(nil, Self.metadata) },
-                "no end of depth": Self.stream { encoder in
-                    for _ in 0..<300 { try encoder.enter(Self.name("d"), Self.metadata) }
-                },
-                "the storage's own directory": Self.stream {
-                    try $0.enter(Self.name(".buildos-subvolumes"), Self.metadata)
-                    try $0.leave()
-                },
-            ]
-            for (what, bytes) in streams.sorted(by: { $0.key < $1.key }) {
-                try await expectRefused(bytes, what, inbox)
-            }
-            for name in ["..", "a/", ".\0"] {
-                // A sound stream with another name of the same length in it.
-                let sound = try Self.stream { try $0.enter(Self.name("QQ"), Self.metadata) }
-                let place = try #require(sound.firstRange(of: Array("QQ".utf8)))
-                var bytes = sound
-                bytes.replaceSubrange(place, with: Array(name.utf8))
-                try await expectRefused(bytes, "the name \(name)", inbox)
-            }
-            #expect(try FileTree.names(in: canary) == ["file"])
-            #expect(try FileTree.readText(canary.appending("file")) == "precious")
+        try await withTemporaryDirectory { try await hostile(in: $0, DirectoryStorage()) }
+    }
+
+    @Test("received on btrfs, hostile and damaged streams touch nothing outside, and leave nothing")
+    func btrfs() async throws {
+        guard Requirements.isMet(geteuid() == 0, "mounting a btrfs file system needs root") else { return }
+        try await withVolume("btrfs", mebibytes: 256, by: LocalTransport()) { volume in
+            try await hostile(in: volume, BtrfsStorage())
+            try FileTree.makeDirectory(volume.appending("damaged"))
+            try await fuzzWhole(in: volume.appending("damaged"), BtrfsStorage(), seed: 4)
         }
+    }
+
+    private func hostile(in directory: FilePath, _ storage: some MachineStorage) async throws {
+        let (canary, inbox) = (directory.appending("canary"), directory.appending("inbox"))
+        try FileTree.makeDirectory(canary)
+        try FileTree.makeDirectory(inbox)
+        try FileTree.write("precious", to: canary.appending("file"))
+        let target = Array(canary.string.utf8)
+        let streams = try [
+            "a directory by way of a link": Self.stream {
+                try $0.symbolicLink(Self.name("l"), Self.metadata, target: target)
+                try $0.enter(Self.name("l"), Self.metadata)
+                try $0.file(Self.name("escaped"), Self.metadata, size: 0, base: nil)
+                try $0.leave()
+            },
+            "a file over a link": Self.stream {
+                try $0.symbolicLink(Self.name("l"), Self.metadata, target: target + Array("/file".utf8))
+                try $0.file(Self.name("l"), Self.metadata, size: 0, base: nil)
+            },
+            "a second name of what is outside": Self.stream {
+                try $0.symbolicLink(Self.name("l"), Self.metadata, target: target)
+                try $0.hardLink(Self.name("mine"), to: Self.path("l/file"))
+            },
+            "a file on the base of nothing": Self.stream {
+                let base = StreamRecord.FileBase(path: try Self.path("file"), size: 8, seconds: 0, nanoseconds: 0)
+                try $0.file(Self.name("f"), Self.metadata, size: 8, base: base)
+            },
+            "data without a file": Self.stream { try $0.same(offset: 0, length: 4) },
+            "data outside of the file": Self.stream { encoder in
+                try encoder.file(Self.name("f"), Self.metadata, size: 4, base: nil)
+                try [UInt8](repeating: 1, count: 5).withUnsafeBytes { try encoder.data(offset: 0, $0) }
+            },
+            "data that go back": Self.stream { encoder in
+                try encoder.file(Self.name("f"), Self.metadata, size: 8, base: nil)
+                for _ in 0..<2 {
+                    try [UInt8](repeating: 1, count: 4).withUnsafeBytes { try encoder.data(offset: 0, $0) }
+                }
+            },
+            "leaving the root": Self.stream { try $0.leave() },
+            "a second root": Self.stream { try $0.enter(nil, Self.metadata) },
+            "no end of depth": Self.stream { encoder in
+                for _ in 0..<300 { try encoder.enter(Self.name("d"), Self.metadata) }
+            },
+            "the storage's own directory": Self.stream {
+                try $0.enter(Self.name(".buildos-subvolumes"), Self.metadata)
+                try $0.leave()
+            },
+        ]
+        for (what, bytes) in streams.sorted(by: { $0.key < $1.key }) {
+            try await expectRefused(bytes, what, inbox, storage)
+        }
+        for name in ["..", "a/", ".\0"] {
+            // A sound stream with another name of the same length in it.
+            let sound = try Self.stream { try $0.enter(Self.name("QQ"), Self.metadata) }
+            let place = try #require(sound.firstRange(of: Array("QQ".utf8)))
+            var bytes = sound
+            bytes.replaceSubrange(place, with: Array(name.utf8))
+            try await expectRefused(bytes, "the name \(name)", inbox, storage)
+        }
+        #expect(try FileTree.names(in: canary) == ["file"])
+        #expect(try FileTree.readText(canary.appending("file")) == "precious")
     }
 
     @Test("a random change of a stream is refused, and touches nothing outside", arguments: 0..<4)
     func fuzzWhole(seed: UInt64) async throws {
+        try await withTemporaryDirectory { try await fuzzWhole(in: $0, DirectoryStorage(), seed: seed) }
+    }
+
+    private func fuzzWhole(in directory: FilePath, _ storage: some MachineStorage, seed: UInt64) async throws {
         let sample = try Self.sample()
-        var generator = SeededGenerator(seed: seed)
-        try await withTemporaryDirectory { directory in
-            let inbox = directory.appending("inbox")
-            try FileTree.makeDirectory(inbox)
-            for _ in 0..<60 {
-                var bytes = sample
-                for _ in 0...Int.random(in: 0...3, using: &generator) {
-                    let index = Int.random(in: 0..<bytes.count, using: &generator)
-                    switch Int.random(in: 0..<3, using: &generator) {
-                    case 0: bytes.insert(UInt8.random(in: .min ... .max, using: &generator), at: index)
-                    case 1: bytes.remove(at: index)
-                    default: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
-                    }
+        var generator = TestSupport.SeededGenerator(seed: seed)
+        let inbox = directory.appending("inbox")
+        try FileTree.makeDirectory(inbox)
+        for _ in 0..<60 {
+            var bytes = sample
+            for _ in 0...Int.random(in: 0...3, using: &generator) {
+                let index = Int.random(in: 0..<bytes.count, using: &generator)
+                switch Int.random(in: 0..<3, using: &generator) {
+                case 0: bytes.insert(UInt8.random(in: .min ... .max, using: &generator), at: index)
+                case 1: bytes.remove(at: index)
+                default: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
                 }
-                guard bytes != sample else { continue }
-                try await expectRefused(bytes, "seed \(seed)", inbox)
             }
-            #expect(try FileTree.names(in: directory) == ["inbox"])
-            // What was changed was sound.
-            let received = try await receive(sample, into: inbox)
-            #expect(try FileTree.names(in: received.path) == ["directory", "hard", "link", "pipe"])
-            try await DirectoryStorage().delete(received.path)
+            guard bytes != sample else { continue }
+            try await expectRefused(bytes, "seed \(seed)", inbox, storage)
         }
+        #expect(try FileTree.names(in: directory) == ["inbox"])
+        // What was changed was sound.
+        let received = try await receive(sample, into: inbox, storage)
+        #expect(try FileTree.names(in: received.path) == ["directory", "hard", "link", "pipe"])
+        try await storage.delete(received.path)
     }
 
     @Test("no bytes crash the parser, and what it takes lies inside of them", arguments: 0..<8)
     func fuzzRecords(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = TestSupport.SeededGenerator(seed: seed)
         let kinds = (0...255).compactMap { StreamRecord.Kind(rawValue: UInt8($0)) }
         for _ in 0..<4000 {
             var payload: [UInt8] = []
@@ -196,20 +211,29 @@ import Testing
         }
     }
 
-    private func expectRefused(_ bytes: [UInt8], _ what: String, _ inbox: FilePath) async throws {
-        await #expect("\(what)") { _ = try await receive(bytes, into: inbox) } throws: { error in
+    private func expectRefused(
+        _ bytes: [UInt8],
+        _ what: String,
+        _ inbox: FilePath,
+        _ storage: some MachineStorage
+    ) async throws {
+        await #expect("\(what)") { _ = try await receive(bytes, into: inbox, storage) } throws: { error in
             (error as? MachineStorageError)?.kind == .badStream
         }
         #expect(try FileTree.names(in: inbox).isEmpty, "\(what) left something")
     }
 
-    private func receive(_ bytes: [UInt8], into inbox: FilePath) async throws -> Subvolume {
+    private func receive(
+        _ bytes: [UInt8],
+        into inbox: FilePath,
+        _ storage: some MachineStorage
+    ) async throws -> Subvolume {
         try await withTemporaryDirectory { directory in
             let stream = directory.appending("stream")
             try FileTree.write(bytes, to: stream)
             let file = try FileDescriptor.open(stream, .readOnly, options: .closeOnExec)
             defer { try? file.close() }
-            return try await DirectoryStorage().receive(from: file, into: inbox, progress: nil)
+            return try await storage.receive(from: file, into: inbox, progress: nil)
         }
     }
 }

@@ -41,7 +41,8 @@ extension BtrfsStorage {
         try result.get()
     }
 
-    /// Receives streams of versions 1 and 2 of the protocol, by system calls of its own; see ``StreamReceiver``.
+    /// Receives streams of versions 1 and 2 of the kernel's protocol by system calls of its own, see ``StreamReceiver``, and
+    /// those of plain directories, see ``DirectoryStreamReceiver``.
     ///
     /// Needs root.
     public nonisolated func receive(
@@ -60,7 +61,15 @@ extension BtrfsStorage {
             await DedicatedThread.run(name: "btrfs-receive") {
                 Result { () throws(MachineStorageError) in
                     let reader = StreamReader(source, stop: stop, progress: progress)
-                    return try StreamReceiver(reader, into: directory).run()
+                    let isPortable: Bool
+                    do throws(StreamFailure) {
+                        isPortable = try DirectoryStreamReceiver.isMeant(by: reader)
+                    } catch {
+                        throw MachineStorageError(receiving: error, directory)
+                    }
+                    return isPortable
+                        ? try DirectoryStreamReceiver(reader, into: directory).run()
+                        : try StreamReceiver(reader, into: directory).run()
                 }
             }
         } onCancel: {

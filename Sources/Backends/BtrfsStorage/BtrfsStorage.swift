@@ -200,7 +200,7 @@ extension MachineStorageCapabilities {
             copyOnWrite: true,
             enforcedReadOnly: true,
             sends: formats.map(\.rawValue),
-            receives: formats.map(\.rawValue),
+            receives: formats.map(\.rawValue) + [DirectoryStream.format],
             incrementalSend: true,
             compressedSend: formats.contains(.two)
         )

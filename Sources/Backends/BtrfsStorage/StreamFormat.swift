@@ -9,7 +9,7 @@ struct StreamDefect: Error, Hashable {
 /// The head of a btrfs stream: 17 bytes (fs/btrfs/send.h, `btrfs_stream_header`).
 struct StreamHead: Hashable {
     static let length = 17
-    private static let magic = Array("btrfs-stream\0".utf8)
+    static let magic = Array("btrfs-stream\0".utf8)
 
     /// The version of the protocol.
     let version: UInt32

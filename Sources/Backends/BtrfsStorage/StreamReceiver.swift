@@ -14,7 +14,7 @@ final class StreamReceiver {
     private let index: SubvolumeIndex
 
     /// The subvolume that is being made.
-    private var made: (name: String, reference: SubvolumeReference, tree: ReceivedTree)?
+    private var made: (place: SubvolumePlace, reference: SubvolumeReference, tree: ReceivedTree)?
     private var parent: (identity: SubvolumeIdentity, root: FileDescriptor)?
     private var version: UInt32 = 0
     /// Bytes written since the system was last told to write them to the disk.
@@ -24,11 +24,7 @@ final class StreamReceiver {
     init(_ reader: StreamReader, into directory: FilePath) throws(MachineStorageError) {
         self.reader = reader
         self.directory = directory
-        do {
-            parentDirectory = try FileDescriptor.open(directory, .readOnly, options: [.directory, .closeOnExec])
-        } catch {
-            throw MachineStorageError(error as? Errno ?? .ioError, directory, "open the directory")
-        }
+        parentDirectory = try FileDescriptor.open(btrfsDirectory: directory)
         index = SubvolumeIndex(parentDirectory)
     }
 
@@ -47,7 +43,7 @@ final class StreamReceiver {
         } catch {
             if let made {
                 made.tree.forget()
-                _ = btrfs_util_delete_subvolume_fd(parentDirectory.rawValue, made.name, 0)
+                made.place.delete()
             }
             switch error {
             case let error as MachineStorageError: throw error
@@ -59,7 +55,7 @@ final class StreamReceiver {
     }
 
     /// What errors are about.
-    private var place: FilePath { made.map { directory.appending($0.name) } ?? directory }
+    private var place: FilePath { made?.place.path ?? directory }
 
     private func receive() throws -> FilePath {
         let size = CommandHead.maximalBodyLength + CommandHead.length
@@ -86,7 +82,7 @@ final class StreamReceiver {
         guard let made else { throw StreamDefect("it is empty") }
         try finish(made)
         reader.finish()
-        return directory.appending(made.name)
+        return made.place.path
     }
 
     private func verify(_ head: CommandHead, _ body: UnsafeRawBufferPointer) throws(StreamDefect) {
@@ -102,51 +98,16 @@ final class StreamReceiver {
         _ base: SubvolumeReference?
     ) throws {
         guard made == nil else { throw StreamDefect("it holds two subvolumes; one at a time is received") }
-        let path = directory.appending(name)
-        guard !FileTree.exists(path) else {
-            throw MachineStorageError(
-                .alreadyExists,
-                path: path,
-                cause: "there is something of the stream's name already"
-            )
-        }
-        let code: btrfs_util_error
-        if let base {
-            let root = try index.parent(base, at: path)
-            parent = (base.identity, root)
-            code = btrfs_util_create_snapshot_fd2(root.rawValue, parentDirectory.rawValue, name, 0, nil, nil)
-        } else {
-            code = btrfs_util_create_subvolume_fd(parentDirectory.rawValue, name, 0, nil, nil)
-        }
-        guard code == BTRFS_UTIL_OK else {
-            throw MachineStorageError(Errno(rawValue: errno), path, "create the subvolume")
-        }
-        let root = openat(parentDirectory.rawValue, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-        guard root >= 0 else { throw MachineStorageError(Errno(rawValue: errno), path, "open the subvolume") }
-        made = (name, reference, ReceivedTree(root: FileDescriptor(rawValue: root)))
+        let place = SubvolumePlace(directory: directory, descriptor: parentDirectory, name: name)
+        if let base { parent = (base.identity, try index.parent(base, at: place.path)) }
+        made = (place, reference, ReceivedTree(root: try place.make(from: parent?.root)))
     }
 
-    /// First comes the content: else a crash could leave a subvolume that looks received and lacks some of it.
-    ///
-    /// The order of the rest matters, too: making a subvolume writable clears what it was received from, making it read-only doesn't.
-    private func finish(_ made: (name: String, reference: SubvolumeReference, tree: ReceivedTree)) throws {
+    private func finish(
+        _ made: (place: SubvolumePlace, reference: SubvolumeReference, tree: ReceivedTree)
+    ) throws(MachineStorageError) {
         made.tree.forget()
-        let root = made.tree.rootDescriptor
-        try writeOut(root)
-        guard cbtrfsutil_set_received(root, made.reference.identity.bytes, made.reference.transaction) == 0,
-            btrfs_util_set_subvolume_read_only_fd(root, true) == BTRFS_UTIL_OK
-        else { throw MachineStorageError(Errno(rawValue: errno), place, "complete the subvolume") }
-    }
-
-    /// Has all of the subvolume written to its disk, and nothing else: a snapshot waits for what it is of, where a
-    /// synchronisation waits for the whole file system, files among it that are soon removed.
-    private func writeOut(_ root: Int32) throws(MachineStorageError) {
-        let name = ".written-\(String(UInt64.random(in: .min ... .max), radix: 36))"
-        let flags = BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY
-        guard
-            btrfs_util_create_snapshot_fd2(root, parentDirectory.rawValue, name, flags, nil, nil) == BTRFS_UTIL_OK,
-            btrfs_util_delete_subvolume_fd(parentDirectory.rawValue, name, 0) == BTRFS_UTIL_OK
-        else { throw MachineStorageError(Errno(rawValue: errno), place, "write the subvolume to its disk") }
+        try made.place.complete(FileDescriptor(rawValue: made.tree.rootDescriptor), as: made.reference)
     }
 
     private func apply(_ command: StreamCommand, _ body: UnsafeRawBufferPointer) throws {

@@ -4,7 +4,7 @@ import Glibc
 internal import CFiles
 
 extension DirectoryStorage {
-    /// Sends in the format `directory-1`, see ``StreamRecord``; a difference after reading both trees.
+    /// Sends in the format `directory-1`, see ``DirectoryStream``; a difference after reading both trees.
     public func send(
         _ request: SendRequest,
         to sink: FileDescriptor,
@@ -19,25 +19,24 @@ extension DirectoryStorage {
             defer { close(root) }
             let parent = try request.parent.map { path throws(MachineStorageError) in try Self.openToSend(path) }
             defer { if let parent { close(parent.root) } }
-            let result: Result<Void, any Error> = BrokenPipeSignal.withheld {
-                Result {
-                    let encoder = try StreamEncoder(StreamWriter(sink, stop: stop, progress: progress))
-                    try encoder.begin(
-                        StreamRecord.Beginning(
+            let result: Result<Void, MachineStorageError> = BrokenPipeSignal.withheld {
+                Result { () throws(MachineStorageError) in
+                    try DirectoryStream.send(
+                        FileDescriptor(rawValue: root),
+                        as: .init(
                             name: path.lastComponent?.string ?? "",
                             origin: record.knownAs,
                             parent: parent?.record.knownAs
-                        )
+                        ),
+                        parent: parent.map { FileDescriptor(rawValue: $0.root) },
+                        to: StreamWriter(sink, stop: stop, progress: progress),
+                        stop: stop,
+                        at: path,
+                        passingOver: SubvolumeTable.names
                     )
-                    var walker = TreeWalker(
-                        try TreeSender(encoder, parent: parent?.root, stop: stop),
-                        stop: stop
-                    )
-                    try walker.walk(root)
-                    try encoder.end()
                 }
             }
-            do { try result.get() } catch { throw MachineStorageError(sending: error, path) }
+            try result.get()
         }
     }
 
@@ -54,13 +53,15 @@ extension DirectoryStorage {
         return try await stoppable(directory) { stop throws(MachineStorageError) in
             let table = SubvolumeTable(directory)
             let work = try table.begin()
-            var beginning: StreamRecord.Beginning?
+            var beginning: DirectoryStream.Beginning?
             var parent: ParentSubvolume?
             defer { if let parent { close(parent.root) } }
             let place = { beginning.map { directory.appending($0.name) } ?? directory }
             do {
-                let maker = try TreeMaker(root: work.descriptor)
-                var receiver = try TreeReceiver(StreamReader(source, stop: stop, progress: progress)) { found in
+                try DirectoryStream.receive(
+                    StreamReader(source, stop: stop, progress: progress),
+                    at: place
+                ) { found in
                     beginning = found
                     guard !FileTree.exists(place()) else {
                         throw MachineStorageError(
@@ -70,13 +71,15 @@ extension DirectoryStorage {
                         )
                     }
                     parent = try found.parent.map { try ParentSubvolume.find($0, from: directory, for: place()) }
-                    return TreeReceiver.Target(maker: maker, parent: parent?.root ?? -1)
+                    return .init(
+                        root: FileDescriptor(rawValue: work.descriptor),
+                        parent: parent.map { FileDescriptor(rawValue: $0.root) }
+                    )
                 }
-                try receiver.run()
                 guard cfiles_synchronize(work.descriptor) == 0 else { throw Errno(rawValue: errno) }
             } catch {
                 try? table.abandon(work)
-                throw MachineStorageError(receiving: error, place())
+                throw MachineStorageError(copying: error, place())
             }
             guard let beginning else { throw MachineStorageError(.badStream, path: directory, cause: "it is empty") }
             let root = fcntl(work.descriptor, F_DUPFD_CLOEXEC, 0)
@@ -139,7 +142,7 @@ private struct ParentSubvolume {
 
     /// Finds it by its origin: in a directory, and in those above as far as they are on the same file system.
     static func find(
-        _ origin: SubvolumeRecord.Origin,
+        _ origin: SubvolumeOrigin,
         from directory: FilePath,
         for path: FilePath
     ) throws(MachineStorageError) -> ParentSubvolume {
@@ -173,43 +176,5 @@ private struct ParentSubvolume {
     private static func device(of path: FilePath) -> dev_t? {
         var status = stat()
         return stat(path.string, &status) == 0 ? status.st_dev : nil
-    }
-}
-
-extension MachineStorageError {
-    /// What sending failed by.
-    fileprivate init(sending error: any Error, _ path: FilePath) {
-        switch error {
-        case StreamFailure.stopped: self.init(.cancelled, path: path, cause: "sending was cancelled")
-        case StreamFailure.closed: self.init(.streamClosed, path: path, cause: "nobody reads the stream any more")
-        case StreamFailure.system(let reason): self.init(reason, path, "write the stream")
-        case let defect as StreamDefect: self.init(.other, path: path, cause: defect.text)
-        default: self.init(making: error, path)
-        }
-    }
-
-    /// What receiving failed by.
-    fileprivate init(receiving error: any Error, _ path: FilePath) {
-        switch error {
-        case StreamFailure.stopped: self.init(.cancelled, path: path, cause: "receiving was cancelled")
-        case StreamFailure.ended, StreamFailure.closed:
-            self.init(.badStream, path: path, cause: "the stream ended before its end")
-        case StreamFailure.system(let reason): self.init(.other, path: path, cause: "can't read the stream: \(reason)")
-        case let defect as StreamDefect: self.init(.badStream, path: path, cause: defect.text)
-        case let changed as ChangedParent:
-            self.init(.noParent, path: path, cause: "the file '\(changed.path)' of its parent was changed here")
-        case let problem as TreeProblem:
-            switch problem.reason {
-            case .noSpace, .diskQuotaExceeded, .readOnlyFileSystem, .notPermitted, .permissionDenied, .ioError:
-                self.init(making: problem, path)
-            default:
-                self.init(
-                    .badStream,
-                    path: path,
-                    cause: "can't \(problem.operation) '\(problem.path)' of the stream: \(problem.reason)"
-                )
-            }
-        default: self.init(making: error, path)
-        }
     }
 }

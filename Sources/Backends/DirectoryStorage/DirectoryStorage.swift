@@ -68,8 +68,11 @@ public struct DirectoryStorage: MachineStorage {
             try Self.make(name, in: table) { work in
                 let root = try FileDescriptor.open(source, .readOnly, options: [.directory, .noFollow, .closeOnExec])
                 try root.closeAfter {
-                    var walker = TreeWalker(try SnapshotMaker(root: work))
-                    try walker.walk(root.rawValue)
+                    try DirectoryStream.copy(
+                        root,
+                        to: FileDescriptor(rawValue: work),
+                        passingOver: SubvolumeTable.names
+                    )
                 }
                 // What a crash leaves must not look complete and be empty.
                 guard cfiles_synchronize(work) == 0 else { throw Errno(rawValue: errno) }
@@ -189,7 +192,7 @@ extension DirectoryStorage {
             if record.isReadOnly { ReadOnlyFlags.set(root) }
         } catch {
             try? table.abandon(work)
-            throw MachineStorageError(making: error, path)
+            throw MachineStorageError(copying: error, path)
         }
     }
 
@@ -218,30 +221,12 @@ extension DirectoryStorage {
     }
 }
 
-extension SubvolumeRecord.Origin {
-    static func new() -> Self { Self(uuid: .random(), generation: 0) }
-}
-
-extension MachineStorageError {
-    /// What making or reading a tree failed by.
-    init(making error: any Error, _ path: FilePath) {
-        switch error {
-        case let error as MachineStorageError: self = error
-        case let error as TreeProblem: self.init(error.reason, path, "\(error.operation) '\(error.path)'")
-        case let error as Errno: self.init(error, path, "make the subvolume")
-        case let error as StreamFailure where error == .stopped:
-            self.init(.cancelled, path: path, cause: "it was cancelled")
-        default: self.init(.other, path: path, cause: "\(error)")
-        }
-    }
-}
-
 extension MachineStorageCapabilities {
     static let ofDirectories = MachineStorageCapabilities(
         copyOnWrite: false,
         enforcedReadOnly: false,
-        sends: ["directory-1"],
-        receives: ["directory-1"],
+        sends: [DirectoryStream.format],
+        receives: [DirectoryStream.format],
         incrementalSend: true
     )
 }

@@ -8,7 +8,7 @@ enum NestedSubvolumes {
     static func exist(in directory: Int32, depth: Int = 0) -> Bool {
         if SubvolumeTable.names(in: directory).count > 1 { return true }
         let opened = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard opened >= 0, depth <= TreeLimits.depth else { return false }
+        guard opened >= 0, depth <= DirectoryStream.maximalDepth else { return false }
         guard let stream = fdopendir(opened) else {
             close(opened)
             return false

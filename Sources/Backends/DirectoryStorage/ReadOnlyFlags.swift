@@ -22,7 +22,7 @@ enum ReadOnlyFlags {
     private static func apply(_ directory: Int32, _ isOn: Bool, depth: Int) {
         // Where the first can't be flagged, none can, and a tree is not searched for nothing.
         guard cfiles_set_immutable(directory, isOn ? 1 : 0) == 0,
-            depth <= TreeLimits.depth
+            depth <= DirectoryStream.maximalDepth
         else { return }
         let opened = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard opened >= 0 else { return }

@@ -10,7 +10,7 @@ internal import CFiles
 /// still there, somebody crashed, and the next who comes removes it.
 struct SubvolumeTable {
     /// The name of the hidden directory.
-    static let hiddenName = ".buildos-subvolumes"
+    static let hiddenName = DirectoryStream.reservedName
     private static let recordPrefix = "of."
     private static let workPrefix = "work."
 

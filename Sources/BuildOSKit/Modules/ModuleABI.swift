@@ -7,13 +7,13 @@ public enum ModuleABI {
     @_alwaysEmitIntoClient
     public static var current: StaticString {
         #if compiler(>=6.5)
-            "buildos-kit-4/swift-6.5-or-later"
+            "buildos-kit-5/swift-6.5-or-later"
         #elseif compiler(>=6.4)
-            "buildos-kit-4/swift-6.4"
+            "buildos-kit-5/swift-6.4"
         #elseif compiler(>=6.3)
-            "buildos-kit-4/swift-6.3"
+            "buildos-kit-5/swift-6.3"
         #else
-            "buildos-kit-4/swift-6.2-or-earlier"
+            "buildos-kit-5/swift-6.2-or-earlier"
         #endif
     }
 

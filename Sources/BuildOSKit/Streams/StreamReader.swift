@@ -26,6 +26,8 @@ public final class StreamReader {
     private let descriptor: FileDescriptor
     private let stop: StopSignal
     private var progress: StreamProgress
+    /// Bytes that were looked at, and are still to be read.
+    private var ahead: [UInt8] = []
 
     /// Creates a reader.
     ///
@@ -45,6 +47,12 @@ public final class StreamReader {
     ///
     /// - Returns: how many bytes; 0 at the end.
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(StreamFailure) -> Int {
+        if !ahead.isEmpty {
+            let count = min(ahead.count, buffer.count)
+            buffer.copyBytes(from: ahead[..<count])
+            ahead.removeFirst(count)
+            return count
+        }
         while true {
             try waitUntilReadable()
             let count = Glibc.read(descriptor.rawValue, buffer.baseAddress, buffer.count)
@@ -58,7 +66,22 @@ public final class StreamReader {
     }
 
     /// Waits until there is something to read, or the end.
-    public func waitUntilReadable() throws(StreamFailure) { try stop.waitForStream(descriptor, POLLIN) }
+    public func waitUntilReadable() throws(StreamFailure) {
+        if ahead.isEmpty { try stop.waitForStream(descriptor, POLLIN) }
+    }
+
+    /// The bytes that are read next, which are read all the same then.
+    ///
+    /// - Throws: ``StreamFailure/ended`` if there are fewer.
+    public func peek(_ count: Int) throws(StreamFailure) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let result: Result<Void, StreamFailure> = bytes.withUnsafeMutableBytes { buffer in
+            Result { () throws(StreamFailure) in try fill(buffer) }
+        }
+        try result.get()
+        ahead = bytes + ahead
+        return bytes
+    }
 
     /// Fills a buffer, and reads not a byte more.
     ///

@@ -1,12 +1,13 @@
 import BtrfsStorage
 import BuildOSConformance
 import BuildOSKit
+import DirectoryStorage
 import Glibc
 import LocalTransport
 import TestSupport
 import Testing
 
-/// A desk and a host, each with a btrfs file system of its own, and images to bring from one to the other.
+/// A desk and a host, each with a file system of its own, btrfs unless said otherwise, and images to bring from one to the other.
 struct MachineLab: Sendable {
     static let machine = "linux-gcc_6"
 
@@ -15,6 +16,7 @@ struct MachineLab: Sendable {
     /// The host's directory of volumes; `default` is one.
     let root: FilePath
     let storage: any MachineStorage
+    let deskStorage: any MachineStorage
     let transport: any Transport = LocalTransport()
 
     var layout: MachineLayout { MachineLayout(root: root) }
@@ -22,14 +24,21 @@ struct MachineLab: Sendable {
     var directory: FilePath { volume.appending(Self.machine) }
 
     /// Runs a closure with a lab; `nil` where file systems can't be mounted.
-    static func run(mebibytes: Int = 256, _ body: (MachineLab) async throws -> Void) async throws {
+    ///
+    /// - Parameter desk: the desk's file system; `btrfs`, or one for plain directories.
+    static func run(
+        mebibytes: Int = 256,
+        desk kind: String = "btrfs",
+        _ body: (MachineLab) async throws -> Void
+    ) async throws {
         guard Requirements.isMet(geteuid() == 0, "mounting a btrfs file system needs root") else { return }
         let transport: any Transport = LocalTransport()
-        try await withVolume("btrfs", mebibytes: 256, by: transport) { desk in
+        try await withVolume(kind, mebibytes: 256, by: transport) { desk in
             try await withVolume("btrfs", mebibytes: mebibytes, by: transport) { host in
                 let storage = try BtrfsStorage()
+                let deskStorage: any MachineStorage = kind == "btrfs" ? storage : DirectoryStorage()
                 try FileTree.makeDirectory(host.appending("default"))
-                try await body(MachineLab(desk: desk, root: host, storage: storage))
+                try await body(MachineLab(desk: desk, root: host, storage: storage, deskStorage: deskStorage))
             }
         }
     }
@@ -41,9 +50,9 @@ struct MachineLab: Sendable {
     func makeImage(_ revision: String, from base: String? = nil, kibibytes: Int = 4096) async throws -> FilePath {
         let work = desk.appending("work-\(revision)")
         if let base {
-            try await storage.snapshot(desk.appending(Self.name(base)), to: work, readOnly: false)
+            try await deskStorage.snapshot(desk.appending(Self.name(base)), to: work, readOnly: false)
         } else {
-            try await storage.create(work)
+            try await deskStorage.create(work)
             var generator = SeededGenerator(seed: UInt64(kibibytes))
             let words = (0..<(kibibytes * 128)).map { _ in generator.next() }
             try FileTree.write(words.withUnsafeBytes { Array($0) }, to: work.appending("disk.img"))
@@ -53,7 +62,7 @@ struct MachineLab: Sendable {
         }
         try FileTree.write("revision \(revision)\n", to: work.appending("revision"))
         let image = desk.appending(Self.name(revision))
-        try await storage.snapshot(work, to: image, readOnly: true)
+        try await deskStorage.snapshot(work, to: image, readOnly: true)
         return image
     }
 
@@ -76,7 +85,7 @@ struct MachineLab: Sendable {
         var options = options
         if options.chunkSize == UploadOptions().chunkSize { options.chunkSize = 64 << 10 }
         let uploader = MachineUploader(
-            storage: storage,
+            storage: deskStorage,
             transport: self.transport,
             source: desk.appending(Self.name(revision)),
             options: options

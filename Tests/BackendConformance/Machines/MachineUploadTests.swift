@@ -58,6 +58,36 @@ import Testing
         }
     }
 
+    @Test("MACH-1, MACH-3: a machine of plain directories comes to a btrfs host, whole and by what differs")
+    func plainDirectories() async throws {
+        try await MachineLab.run(desk: "ext4") { lab in
+            try await lab.makeImage("1.0")
+            let whole = try #require(try await lab.upload("1.0").receipt).received
+            #expect(try await lab.revisionInEffect() == "1.0")
+            var status = stat()
+            #expect(
+                lstat(lab.directory.appending("linux-gcc_6-1.0/link").string, &status) == 0
+                    && status.st_mode & S_IFMT == S_IFLNK
+            )
+            try await lab.makeImage("1.1", from: "1.0")
+            let room = try await lab.storage.space(of: lab.root).available
+            let report = try await lab.upload("1.1")
+            #expect(report.plan?.action == .incremental && report.plan?.base == "linux-gcc_6-1.0")
+            #expect(try #require(report.receipt).received * 20 < whole)
+            #expect(try await lab.revisionInEffect() == "1.1")
+            try await lab.storage.synchronize(lab.root)
+            // The 4 MiB of its disk are those of its parent.
+            #expect(room - (try await lab.storage.space(of: lab.root).available) < 2 << 20)
+            try await lab.requireNothingLeaked()
+            #expect(try await lab.upload("1.1").plan?.action == .nothing)
+            try await lab.storage.setReadOnly(false, lab.directory.appending(".received/linux-gcc_6-1.1"))
+            try await lab.makeImage("1.2", from: "1.1")
+            // What was changed on the host is no parent any more.
+            #expect(try await lab.upload("1.2").plan?.base == "linux-gcc_6-1.0")
+            #expect(try await lab.revisionInEffect() == "1.2")
+        }
+    }
+
     @Test("MACH-9: a dry run says to the byte what would be sent, and sends nothing")
     func dryRun() async throws {
         try await MachineLab.run { lab in

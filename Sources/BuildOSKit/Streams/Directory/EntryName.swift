@@ -1,11 +1,10 @@
-import BuildOSKit
-
 /// The name of an entry of a directory: one component of a path, whatever bytes it has.
-struct EntryName: Hashable, Comparable, CustomStringConvertible {
-    let bytes: [UInt8]
+public struct EntryName: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// Its bytes.
+    public let bytes: [UInt8]
 
     /// `nil` unless it is 1 to 255 bytes without `/` and zero, and neither `.` nor `..`.
-    init?(_ bytes: some Collection<UInt8>) {
+    public init?(_ bytes: some Collection<UInt8>) {
         guard (1...255).contains(bytes.count), !bytes.contains(UInt8(ascii: "/")), !bytes.contains(0),
             !bytes.elementsEqual(".".utf8), !bytes.elementsEqual("..".utf8)
         else { return nil }
@@ -13,12 +12,15 @@ struct EntryName: Hashable, Comparable, CustomStringConvertible {
     }
 
     /// For C, with a zero at the end.
-    var terminated: [CChar] { bytes.map { CChar(bitPattern: $0) } + [0] }
+    public var terminated: [CChar] { bytes.map { CChar(bitPattern: $0) } + [0] }
 
-    static func < (left: EntryName, right: EntryName) -> Bool { left.bytes.lexicographicallyPrecedes(right.bytes) }
+    /// By their bytes.
+    public static func < (left: EntryName, right: EntryName) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
 
     /// For a message: no control characters.
-    var description: String { EntryPath.shown(bytes) }
+    public var description: String { EntryPath.shown(bytes) }
 }
 
 /// A path of names beneath a subvolume's root.

@@ -1,4 +1,3 @@
-import BuildOSKit
 import Glibc
 
 internal import CFiles

@@ -1,4 +1,3 @@
-import BuildOSKit
 import Glibc
 
 internal import CFiles
@@ -23,12 +22,6 @@ protocol TreeVisitor {
     mutating func node(_ name: EntryName, _ metadata: EntryMetadata, kind: mode_t, device: UInt64) throws
 }
 
-/// What trees may be at most.
-enum TreeLimits {
-    /// Directories inside one another; each is open while what is in it is visited.
-    static let depth = 200
-}
-
 /// Something in a tree that can't be read or made.
 struct TreeProblem: Error {
     let operation: String
@@ -40,6 +33,7 @@ struct TreeProblem: Error {
 struct TreeWalker<Visitor: TreeVisitor> {
     private(set) var visitor: Visitor
     private let stop: StopSignal?
+    private let foreign: (Int32) -> Set<EntryName>
     private var seen: [Place: EntryPath] = [:]
 
     private struct Place: Hashable {
@@ -49,10 +43,13 @@ struct TreeWalker<Visitor: TreeVisitor> {
 
     /// Creates a walker.
     ///
-    /// - Parameter stop: ends the walk with ``StreamFailure/stopped``.
-    init(_ visitor: Visitor, stop: StopSignal? = nil) {
+    /// - Parameters:
+    ///   - stop: ends the walk with ``StreamFailure/stopped``.
+    ///   - foreign: the names in an open directory that are passed over.
+    init(_ visitor: Visitor, stop: StopSignal? = nil, passingOver foreign: @escaping (Int32) -> Set<EntryName>) {
         self.visitor = visitor
         self.stop = stop
+        self.foreign = foreign
     }
 
     /// Visits a tree.
@@ -72,12 +69,12 @@ struct TreeWalker<Visitor: TreeVisitor> {
             throw problem("open", path, reason)
         }
         defer { closedir(stream) }
-        guard depth <= TreeLimits.depth else { throw problem("go into", path, .fileNameTooLong) }
+        guard depth <= DirectoryStream.maximalDepth else { throw problem("go into", path, .fileNameTooLong) }
         var status = stat()
         guard fstat(directory, &status) == 0 else { throw problem("look at", path, Errno(rawValue: errno)) }
         let attributes = try attributes(of: directory, path)
         try visitor.enter(name, EntryMetadata(status), attributes)
-        let foreign = SubvolumeTable.names(in: directory)
+        let foreign = foreign(directory)
         for entry in Self.names(in: stream) where !foreign.contains(entry) {
             if stop?.isRaised == true { throw StreamFailure.stopped }
             try visit(

@@ -1,21 +1,6 @@
-import BuildOSKit
 import Glibc
 
-/// What is wrong with a stream.
-struct StreamDefect: Error, Hashable {
-    let text: String
-    init(_ text: String) { self.text = text }
-}
-
-/// The format `directory-1`, in which a subvolume of a plain directory travels.
-///
-///     stream   = "buildos-directory-1\n" begin root entry… leave end
-///     record   = kind (1 byte), length of the payload (4 bytes), payload
-///
-/// Integers are little-endian; what has no fixed size is preceded by its length in 4 bytes. Entries come depth first; a name
-/// is a single component, its place is the directory that was entered last. `data` and `same` belong to the file before
-/// them and come by rising offsets; what neither covers is a hole. The payload of `begin` ends with the SHA-256 of what is
-/// before it in the payload, that of `end` is the SHA-256 of all bytes before it.
+/// A part of a stream of the format `directory-1`; see ``DirectoryStream``.
 enum StreamRecord: Hashable {
     static let magic = Array("buildos-directory-1\n".utf8)
     /// Bytes of a record's kind and length.
@@ -25,7 +10,7 @@ enum StreamRecord: Hashable {
     /// Bytes of a payload at most.
     static let maximalPayload = maximalData + 4096
 
-    case begin(Beginning)
+    case begin(DirectoryStream.Beginning)
     /// A directory; without a name, the root.
     case enter(EntryName?, EntryMetadata)
     case leave
@@ -39,13 +24,6 @@ enum StreamRecord: Hashable {
     case hardLink(EntryName, to: EntryPath)
     case node(EntryName, EntryMetadata, kind: UInt32, device: UInt64)
     case end(digest: [UInt8])
-
-    /// What a stream is of, and what it builds on.
-    struct Beginning: Hashable {
-        let name: String
-        let origin: SubvolumeRecord.Origin
-        let parent: SubvolumeRecord.Origin?
-    }
 
     /// A file of the parent. What it was tells whether the receiver's is the same.
     struct FileBase: Hashable {
@@ -92,14 +70,18 @@ enum StreamRecord: Hashable {
         switch kind {
         case .begin, .beginDifference:
             let bytes = try reader.bytes(limit: 255)
-            guard EntryName(bytes) != nil, !bytes.elementsEqual(SubvolumeTable.hiddenName.utf8),
+            guard EntryName(bytes) != nil, !bytes.elementsEqual(DirectoryStream.reservedName.utf8),
                 let name = String(validating: bytes, as: UTF8.self)
             else {
                 throw StreamDefect("'\(EntryPath.shown(bytes))' is no name for a subvolume")
             }
             let origin = try reader.origin()
             self = .begin(
-                Beginning(name: name, origin: origin, parent: kind == .begin ? nil : try reader.origin())
+                DirectoryStream.Beginning(
+                    name: name,
+                    origin: origin,
+                    parent: kind == .begin ? nil : try reader.origin()
+                )
             )
             let summed = reader.position
             guard Array(try reader.raw(32)) == StreamDigest.of(UnsafeRawBufferPointer(rebasing: payload[..<summed]))
@@ -175,7 +157,7 @@ struct PayloadReader {
 
     mutating func name() throws(StreamDefect) -> EntryName {
         let bytes = try bytes(limit: 255)
-        guard let name = EntryName(bytes), !bytes.elementsEqual(SubvolumeTable.hiddenName.utf8) else {
+        guard let name = EntryName(bytes), !bytes.elementsEqual(DirectoryStream.reservedName.utf8) else {
             throw StreamDefect("'\(EntryPath.shown(bytes))' is no name for an entry")
         }
         return name
@@ -203,9 +185,9 @@ struct PayloadReader {
         return metadata
     }
 
-    mutating func origin() throws(StreamDefect) -> SubvolumeRecord.Origin {
+    mutating func origin() throws(StreamDefect) -> SubvolumeOrigin {
         guard let uuid = VolumeUUID(Array(try raw(16))) else { throw StreamDefect("an identity is cut off") }
-        return SubvolumeRecord.Origin(uuid: uuid, generation: try integer())
+        return SubvolumeOrigin(uuid: uuid, generation: try integer())
     }
 
     mutating func base() throws(StreamDefect) -> StreamRecord.FileBase {

@@ -1,4 +1,3 @@
-import BuildOSKit
 import Glibc
 
 internal import CFiles
@@ -50,7 +49,7 @@ final class TreeMaker {
             levels[0].metadata = metadata
             return
         }
-        guard levels.count <= TreeLimits.depth else { throw StreamDefect("it is too deep") }
+        guard levels.count <= DirectoryStream.maximalDepth else { throw StreamDefect("it is too deep") }
         let parent = try directory()
         try call("make", name) { mkdirat(parent, name.terminated, 0o700) }
         let made = try call("open", name) {

@@ -1,5 +1,3 @@
-import BuildOSKit
-
 /// Puts records into bytes, digests them, and writes them in large pieces.
 final class StreamEncoder {
     private static let pieceLength = 256 << 10
@@ -17,7 +15,7 @@ final class StreamEncoder {
         pending += StreamRecord.magic
     }
 
-    func begin(_ beginning: StreamRecord.Beginning) throws(StreamFailure) {
+    func begin(_ beginning: DirectoryStream.Beginning) throws(StreamFailure) {
         var payload = PayloadWriter()
         payload.put(bytes: Array(beginning.name.utf8))
         payload.put(beginning.origin)
@@ -152,7 +150,7 @@ struct PayloadWriter {
         put(metadata.nanoseconds)
     }
 
-    mutating func put(_ origin: SubvolumeRecord.Origin) {
+    mutating func put(_ origin: SubvolumeOrigin) {
         put(raw: origin.uuid.bytes)
         put(origin.generation)
     }

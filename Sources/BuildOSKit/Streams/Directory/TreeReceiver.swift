@@ -1,4 +1,3 @@
-import BuildOSKit
 import Glibc
 
 internal import CFiles
@@ -7,25 +6,18 @@ internal import CFiles
 struct TreeReceiver {
     private let reader: StreamReader
     private let digest: StreamDigest
-    private let begin: (StreamRecord.Beginning) throws -> Target
-    private var target: Target?
+    private let begin: (DirectoryStream.Beginning) throws -> DirectoryStream.Target
+    private var target: (maker: TreeMaker, parent: Int32)?
     private var base: Int32 = -1
     /// Where the next data of the current file may begin.
     private var position: UInt64 = 0
-
-    /// Where a stream goes.
-    struct Target {
-        let maker: TreeMaker
-        /// The open root of the parent, or a negative number.
-        let parent: Int32
-    }
 
     /// Creates a receiver.
     ///
     /// - Parameter begin: called once, with what the stream is of, before anything is made.
     init(
         _ reader: StreamReader,
-        begin: @escaping (StreamRecord.Beginning) throws -> Target
+        begin: @escaping (DirectoryStream.Beginning) throws -> DirectoryStream.Target
     ) throws(StreamDefect) {
         guard let digest = StreamDigest() else { throw StreamDefect("libcrypto offers no SHA-256") }
         self.reader = reader
@@ -72,7 +64,8 @@ struct TreeReceiver {
     private mutating func apply(_ record: StreamRecord, _ payload: UnsafeRawBufferPointer) throws {
         if case .begin(let beginning) = record {
             guard target == nil else { throw StreamDefect("it begins twice") }
-            target = try begin(beginning)
+            let place = try begin(beginning)
+            target = (try TreeMaker(root: place.root.rawValue), place.parent?.rawValue ?? -1)
             return
         }
         guard let target else { throw StreamDefect("it has no beginning") }

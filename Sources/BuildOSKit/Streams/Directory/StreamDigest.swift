@@ -1,5 +1,3 @@
-import BuildOSKit
-
 internal import CCrypto
 
 /// SHA-256 (FIPS 180-4) of bytes as they pass, by libcrypto. Used by one thread alone, hence not Sendable.

@@ -1,4 +1,3 @@
-import BuildOSKit
 import Glibc
 
 internal import CFiles
@@ -13,10 +12,15 @@ struct TreeSender: TreeVisitor {
     /// Creates a visitor.
     ///
     /// - Parameter parent: the open root of the parent; `nil` to send everything.
-    init(_ encoder: StreamEncoder, parent: Int32?, stop: StopSignal) throws {
+    init(
+        _ encoder: StreamEncoder,
+        parent: Int32?,
+        stop: StopSignal,
+        passingOver foreign: @escaping (Int32) -> Set<EntryName>
+    ) throws {
         self.encoder = encoder
         self.stop = stop
-        self.parent = try parent.map { try ParentFiles(root: $0, stop: stop) }
+        self.parent = try parent.map { try ParentFiles(root: $0, stop: stop, foreign) }
     }
 
     func enter(_ name: EntryName?, _ metadata: EntryMetadata, _ attributes: [ExtendedAttribute]) throws {
@@ -84,9 +88,9 @@ private struct ParentFiles {
     /// By size and time, for files that were moved; small ones are sent again.
     private let moved: [Mark: EntryPath]
 
-    init(root: Int32, stop: StopSignal) throws {
+    init(root: Int32, stop: StopSignal, _ foreign: @escaping (Int32) -> Set<EntryName>) throws {
         self.root = root
-        var walker = TreeWalker(Collector(), stop: stop)
+        var walker = TreeWalker(Collector(), stop: stop, passingOver: foreign)
         try walker.walk(root)
         moved = walker.visitor.files
     }
