@@ -65,11 +65,20 @@ struct UploadArguments: ParsableArguments {
                 volume: volume
             )
         }
+        let source = try Self.absolute(image)
+        guard FileTree.exists(source) else {
+            throw MachineError(
+                .notFound,
+                "image '\(source)'",
+                cause: "there is no such subvolume",
+                remedy: "make one with 'buildosctl machine create', or name another"
+            )
+        }
         let isTerminal = isatty(STDERR_FILENO) == 1
         let uploader = MachineUploader(
-            storage: try registry.machineStorage(named: "btrfs").makeStorage(),
+            storage: try await registry.machineStorage(holding: source.removingLastComponent()),
             transport: try registry.makeTransport(to: .thisMachine),
-            source: try Self.absolute(image),
+            source: source,
             options: options(intent, measuresFirst: isTerminal && !quiet)
         )
         let display = UploadDisplay(hosts: targets.map(\.label), isTerminal: isTerminal, isQuiet: quiet)
@@ -154,7 +163,8 @@ struct MachineAddCommand: AsyncParsableCommand {
             user build, and made the one in effect by a rename: whatever is interrupted, the host has the whole machine or \
             none. If the connection breaks, run it again: what has arrived is not sent again.
 
-            Make an image with 'btrfs subvolume snapshot -r <subvolume> <machine>-1.0'. Reading it needs root here.
+            Make an image with 'buildosctl machine create', or on btrfs with 'btrfs subvolume snapshot -r <subvolume> \
+            <machine>-1.0'. Reading it needs root here. It may lie on a file system other than btrfs.
             """
     )
 

@@ -136,7 +136,7 @@ public enum MachineStep: String, Sendable, Hashable, Codable, CaseIterable {
     case place
     /// The link is switched to it by a rename (MACH-3).
     case activate
-    /// The hidden snapshot, the spool and surplus revisions are removed.
+    /// Surplus revisions are removed.
     case tidy
     /// All is done.
     case done
