@@ -1,7 +1,5 @@
 import Glibc
 
-internal import CFiles
-
 /// The format `directory-1`, in which a subvolume travels from a plain directory to file systems of any kind.
 ///
 ///     stream   = "buildos-directory-1\n" begin root entry… leave end
