@@ -37,7 +37,7 @@ extension EndToEndTests {
                     try await controller.control("tasks=1")
                     let added = try await host.machineControl(["add", image.string])
                     #expect(added.status.isSuccess, "\(added.outputText)\(added.errorText)")
-                    #expect(try await result(within: .seconds(400)) == "success")
+                    try await expect("success", within: .seconds(400))
                     try await nothingIsLeft()
                     #expect(try await host.run("btrfs property get \(Self.place)/linux-default ro") == "ro=true")
                     try await killed()
@@ -82,7 +82,7 @@ extension EndToEndTests {
             try await controller.control("tasks=1")
             let before = try await controller.results().count
             try await host.run("sudo systemctl kill --kill-who=main --signal=KILL buildos-agent@default-1.service")
-            #expect(try await result(after: before, within: .seconds(180)) == "success")
+            try await expect("success", after: before, within: .seconds(180))
             let said = try await console
             #expect(said.outputText.contains("sysrq: HELP"), "\(said.outputText)\(said.errorText)")
             try await nothingIsLeft()
@@ -115,10 +115,7 @@ extension EndToEndTests {
             }
             #expect(try await controller.results().count == before)
             try await host.run("buildosctl resume")
-            let outcome = try await result(after: before, within: .seconds(120))
-            let told = try await controller.lastResult()
-            let journal = try await host.run("journalctl -u 'buildos-agent@default-1' -n 40 --no-pager")
-            #expect(outcome == "error", "\(told)\(journal)")
+            try await expect("error", after: before, within: .seconds(120))
             try await nothingIsLeft()
         }
 
@@ -137,12 +134,15 @@ extension EndToEndTests {
             }
         }
 
-        /// Waits for a result.
-        private func result(after count: Int = 0, within limit: Duration) async throws -> String {
+        /// Waits for a result, which is to be that; if it isn't, shows what the build and its agent said.
+        private func expect(_ status: String, after count: Int = 0, within limit: Duration) async throws {
             try await eventually("a result at the controller", within: limit, every: .seconds(1)) {
                 try await controller.results().count > count
             }
-            return try await controller.results().last ?? ""
+            guard try await controller.results().last != status else { return }
+            let told = try await controller.lastResult()
+            let journal = try await host.run("journalctl -u 'buildos-agent@default-1' -n 60 --no-pager")
+            Issue.record("the result isn't \(status): \(told)\n\(journal)")
         }
 
         /// Neither snapshots nor machines, devices, rules or control groups of builds are there.
