@@ -98,6 +98,11 @@ extension EndToEndTests {
             }
             let asked = try await host.machineControl(["monitor", "default-1", "sendkey", "alt-sysrq-h"])
             #expect(asked.status.isSuccess, "\(asked.errorText)")
+            // Whoever reads along has its answer when the log has it.
+            let log = "\(Self.place)/linux-default-1_*/.buildos/console.log"
+            try await eventually("the kernel's answer", within: .seconds(60), every: .seconds(1)) {
+                try await host.attempt("sudo grep -q 'sysrq: HELP' \(log)").status.isSuccess
+            }
         }
 
         /// A drain is waited for, shown, and keeps agents from tasks until it is taken back.

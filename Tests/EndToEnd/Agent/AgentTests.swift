@@ -31,14 +31,17 @@ extension EndToEndTests {
                     #expect(try await lab.build() == "error")
                     try await lab.lab.publishPackage(check: "sync; echo c > /proc/sysrq-trigger")
                     #expect(try await lab.build() == "abnormal")
-                    try await lab.lab.publishPackage(check: clean)
+                    try await lab.lab.publishPackage(check: "echo 'hello.c:1:1: warning: it is short'")
+                    #expect(try await lab.build() == "warning")
+                    // What make says of a clock is no warning about the package.
+                    try await lab.lab.publishPackage(check: clean, clockAhead: .seconds(3600))
                     #expect(try await lab.build() == "success")
 
                     try await eventually("idleness", within: .seconds(60)) {
                         try lab.agentStatus().activity == .idle
                     }
                     let status = try lab.agentStatus()
-                    #expect(status.results == ["success": 7, "error": 1, "abnormal": 1])
+                    #expect(status.results == ["success": 7, "warning": 1, "error": 1, "abnormal": 1])
                     #expect(status.reason?.contains("has no task") == true)
                 }
                 #expect(try await lab.leftovers() == [])

@@ -4,8 +4,10 @@ import TestSupport
 extension Lab {
     /// Puts the C package `hello` on the web server, as the only one there is.
     ///
-    /// - Parameter check: the commands of its `make check`.
-    func publishPackage(check: String) async throws {
+    /// - Parameters:
+    ///   - check: the commands of its `make check`.
+    ///   - clockAhead: by how much the clock of who packed it is ahead of this machine's.
+    func publishPackage(check: String, clockAhead: Duration = .zero) async throws {
         let source = directory.appending("package/hello-1.0")
         try FileTree.makeDirectory(source)
         try FileTree.write(
@@ -21,7 +23,8 @@ extension Lab {
             Command(
                 "tar",
                 [
-                    "-C", directory.appending("package").string, "-czf",
+                    "-C", directory.appending("package").string,
+                    "--mtime=+\(clockAhead.components.seconds) seconds", "-czf",
                     web.appending("hello-1.0.tar.gz").string, "hello-1.0",
                 ]
             )
