@@ -37,7 +37,7 @@ extension EndToEndTests {
                     try await controller.control("tasks=1")
                     let added = try await host.machineControl(["add", image.string])
                     #expect(added.status.isSuccess, "\(added.outputText)\(added.errorText)")
-                    try await expect("success", within: .seconds(600))
+                    try await expect("success", within: .seconds(400))
                     try await nothingIsLeft()
                     #expect(try await host.run("btrfs property get \(Self.place)/linux-default ro") == "ro=true")
                     try await killed()
@@ -50,7 +50,7 @@ extension EndToEndTests {
 
         /// A toolchain without a bot package has builtin agents, which say what they lack.
         private func standIn() async throws {
-            try await eventually("builtin agents of the toolchain nobot", within: .seconds(300), every: .seconds(1)) {
+            try await eventually("builtin agents of the toolchain nobot", within: .seconds(120), every: .seconds(1)) {
                 try await host.attempt("buildosctl status").outputText.contains("no controller is configured")
             }
             let status = try await host.run("buildosctl status")
@@ -63,7 +63,7 @@ extension EndToEndTests {
         private func killed() async throws {
             try await lab.publishPackage(check: "sleep 10000")
             try await give(1)
-            try await eventually("a build", within: .seconds(300), every: .seconds(1)) {
+            try await eventually("a build", within: .seconds(120), every: .seconds(1)) {
                 try await host.attempt("buildosctl status").outputText
                     .contains("building hello/1.0 in machine linux: the machine works")
             }
@@ -82,7 +82,7 @@ extension EndToEndTests {
             try await controller.control("tasks=1")
             let before = try await controller.results().count
             try await host.run("sudo systemctl kill --kill-who=main --signal=KILL buildos-agent@default-1.service")
-            try await expect("success", after: before, within: .seconds(400))
+            try await expect("success", after: before, within: .seconds(180))
             let said = try await console
             #expect(said.outputText.contains("sysrq: HELP"), "\(said.outputText)\(said.errorText)")
             try await nothingIsLeft()
@@ -90,13 +90,13 @@ extension EndToEndTests {
 
         /// Has the guest's kernel say something, once somebody is connected to its serial console.
         private func askKernel() async throws {
-            try await eventually("somebody at the console", within: .seconds(120), every: .seconds(1)) {
+            try await eventually("somebody at the console", within: .seconds(30), every: .seconds(1)) {
                 let devices = try await host.machineControl(["monitor", "default-1", "info", "chardev"])
                 return devices.outputText.split(separator: "\n").contains {
                     $0.contains("/serial-default-1,") && !$0.contains("disconnected:")
                 }
             }
-            // Who reads along has the answer a moment later, as long as the guest lives; a slow one may lose a key.
+            // Now and then a key goes unanswered in a guest of an emulated host, however long one waits.
             for _ in 1...3 {
                 let asked = try await host.machineControl(["monitor", "default-1", "sendkey", "alt-sysrq-h"])
                 #expect(asked.status.isSuccess, "\(asked.errorText)")
@@ -114,12 +114,12 @@ extension EndToEndTests {
             try await lab.publishPackage(check: "false")
             let before = try await controller.results().count
             try await controller.control("tasks=1")
-            try await eventually("the drain in the status", within: .seconds(120)) {
+            try await eventually("the drain in the status", within: .seconds(30)) {
                 try await host.run("buildosctl status").contains("idle: draining: for a test")
             }
             #expect(try await controller.results().count == before)
             try await host.run("buildosctl resume")
-            try await expect("error", after: before, within: .seconds(300))
+            try await expect("error", after: before, within: .seconds(120))
             try await nothingIsLeft()
         }
 
@@ -133,7 +133,7 @@ extension EndToEndTests {
         /// The guest that stands by goes with it.
         private func drain() async throws {
             try await host.run("buildosctl drain")
-            try await eventually("an agent that drains", within: .seconds(120)) {
+            try await eventually("an agent that drains", within: .seconds(30)) {
                 try await host.run("cat \(AgentUnit.environmentDirectory)/default-1.json").contains("draining")
             }
         }
@@ -151,7 +151,7 @@ extension EndToEndTests {
 
         /// Neither snapshots nor machines, devices, rules or control groups of builds are there.
         private func nothingIsLeft() async throws {
-            try await eventually("an idle agent", within: .seconds(180)) {
+            try await eventually("an idle agent", within: .seconds(60)) {
                 try await host.run("buildosctl status").contains("has no task")
             }
             try await drain()

@@ -132,7 +132,7 @@ extension EndToEndTests {
             }
             #expect(try await !lab.leftovers().isEmpty)
 
-            try await lab.withAgent(["--build-timeout", "20"]) {
+            try await lab.withAgent(["--build-timeout", "10"]) {
                 #expect(try await lab.build() == "abnormal")
                 try await lab.lab.publishPackage(check: clean)
                 #expect(try await lab.build() == "success")
