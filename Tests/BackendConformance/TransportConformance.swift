@@ -8,12 +8,12 @@ import Testing
 
 @Suite("BACK-3: Transport") struct TransportConformance {
     @Test("local, linked", arguments: TransportSuite(LocalTransport()).checks)
-    func linked(check: ConformanceCheck) async throws { try await check.body() }
+    func linked(check: ConformanceCheck) async { await check.run() }
 
     @Test("local, loaded", arguments: TransportSuite(LocalTransport()).checks.indices)
     func loaded(index: Int) async throws {
         let transport = try LoadedModules.inventory.registry.transport(named: "local").makeTransport(to: .thisMachine)
-        try await TransportSuite(transport).checks[index].body()
+        await TransportSuite(transport).checks[index].run()
     }
 
     @Test("ssh, linked", arguments: TransportSuite(LocalTransport()).checks.indices)
@@ -31,7 +31,7 @@ import Testing
         guard Requirements.isMet(getuid() == 0, "sshd for tests needs root") else { return }
         try await withSSHServer(by: LocalTransport()) { server in
             let transport = try make(server.host)
-            try await TransportSuite(transport).checks[index].body()
+            await TransportSuite(transport).checks[index].run()
             await transport.close()
         }
     }

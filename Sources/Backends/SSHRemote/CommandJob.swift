@@ -12,7 +12,7 @@ struct CommandJob: Sendable {
     /// Called with the bytes of input sent and of output received so far, on the connection's thread.
     let progress: (@Sendable (Int64) -> Void)?
     /// Called once, on the connection's thread.
-    let complete: @Sendable (Result<CommandResult, TransportError>) -> Void
+    var complete: @Sendable (Result<CommandResult, TransportError>) -> Void
     /// Runs it over another connection, if it had not begun when this one was lost.
     var retry: (@Sendable (CommandJob) -> Void)?
 

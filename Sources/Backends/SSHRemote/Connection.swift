@@ -54,7 +54,14 @@ final class Connection: Sendable {
 
     /// - Returns: whether it was taken; if not, the connection is over.
     func submit(_ job: CommandJob) -> Bool {
-        add { state in
+        var job = job
+        let complete = job.complete
+        // Its room is free before the caller hears of its end: the next command finds it.
+        job.complete = { [self, id = job.id] result in
+            state.withLock { $0.load[id] = nil }
+            complete(result)
+        }
+        return add { [job] state in
             state.commands.append(job)
             state.load[job.id] = job.weight
         }
@@ -77,7 +84,6 @@ final class Connection: Sendable {
     func cancel(_ id: UInt64) {
         let (waiting, forward): (CommandJob?, ForwardJob?) = state.withLock { state in
             if let index = state.commands.firstIndex(where: { $0.id == id }) {
-                state.load[id] = nil
                 return (state.commands.remove(at: index), nil)
             }
             if let index = state.forwards.firstIndex(where: { $0.id == id }) {
@@ -134,8 +140,6 @@ final class Connection: Sendable {
             )
         }
     }
-
-    func jobEnded(_ id: UInt64) { state.withLock { $0.load[id] = nil } }
 
     /// Takes nothing any more, unless something has just come.
     func endIfIdle() -> Bool {

@@ -97,7 +97,6 @@ final class ConnectionLoop {
             do throws(TransportError) {
                 works.append(try CommandChannel(job))
             } catch {
-                connection.jobEnded(job.id)
                 job.complete(.failure(error))
             }
         }
@@ -162,7 +161,6 @@ final class ConnectionLoop {
 
     private func removeFinished() {
         guard works.contains(where: \.isFinished) else { return }
-        for work in works where work.isFinished { connection.jobEnded(work.id) }
         works.removeAll(where: \.isFinished)
         idleSince = .now
     }

@@ -13,9 +13,12 @@ import Testing
         try await withSSH { transport, _ in
             let first = try await transport.check(Self.whichConnection).outputText
             for _ in 0..<3 { #expect(try await transport.check(Self.whichConnection).outputText == first) }
-            try await withThrowingTaskGroup(of: String.self) { group in
-                for _ in 0..<8 { group.addTask { try await transport.check(Self.whichConnection).outputText } }
-                for try await connection in group { #expect(connection == first) }
+            // As many as a connection takes, as soon as as many have ended: these are in nobody's way any more.
+            for _ in 0..<5 {
+                try await withThrowingTaskGroup(of: String.self) { group in
+                    for _ in 0..<8 { group.addTask { try await transport.check(Self.whichConnection).outputText } }
+                    for try await connection in group { #expect(connection == first) }
+                }
             }
         }
     }

@@ -88,11 +88,14 @@ extension VirtualHost {
     }
 
     /// Runs `buildosctl machine …` in the lab's network, about the host, which it knows by its key.
-    func machineControl(_ arguments: [String]) async throws -> CommandResult {
+    func machineControl(
+        _ arguments: [String],
+        output: CommandOutput = .collected(limit: 1 << 20)
+    ) async throws -> CommandResult {
         try await lab.transport.run(
             try await machineCommand(arguments),
             input: .none,
-            output: .collected(limit: 1 << 20),
+            output: output,
             error: .collected(limit: 1 << 20),
             timeLimit: .seconds(240)
         )

@@ -1,6 +1,0 @@
-import BuildOSConformance
-import Testing
-
-extension ConformanceCheck: CustomTestStringConvertible {
-    public var testDescription: String { name }
-}
