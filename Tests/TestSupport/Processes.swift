@@ -32,21 +32,32 @@ public enum Processes {
         return names.allSatisfy { Status(threads.appending($0).appending("stat"))?.state == "T" }
     }
 
+    /// How long a process has had processors so far, in seconds; 0 if there is none.
+    public static func processorSeconds(of process: Int32) -> Double {
+        let ticks = Status(FilePath("/proc/\(process)/stat"))?.ticks ?? 0
+        return Double(ticks) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+
     /// The beginning of a line of proc(5), "stat".
     private struct Status {
         let name: Substring
         let state: Substring
         let parent: Int32
+        /// Clock ticks as a user and in the kernel.
+        let ticks: Int
 
         init?(_ path: FilePath) {
             guard let text = try? FileTree.readText(path),
                 let open = text.firstIndex(of: "("), let end = text.lastIndex(of: ")")
             else { return nil }
             let fields = text[text.index(after: end)...].split(separator: " ")
-            guard fields.count > 1, let parent = Int32(fields[1]) else { return nil }
+            guard fields.count > 12, let parent = Int32(fields[1]), let user = Int(fields[11]),
+                let system = Int(fields[12])
+            else { return nil }
             name = text[text.index(after: open)..<end]
             state = fields[0]
             self.parent = parent
+            ticks = user + system
         }
     }
 }

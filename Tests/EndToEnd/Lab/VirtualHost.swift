@@ -127,6 +127,7 @@ final class VirtualHost: Sendable {
             "-chardev",
             "socket,id=serial0,path=\(console),server=on,wait=off,logfile=\(serial.path),logappend=off",
             "-serial", "chardev:serial0",
+            "-monitor", "unix:\(monitor),server=on,wait=off",
         ]
         for disk in shape.disks {
             let mode = disk.isReadOnly ? ",readonly=on" : ""
@@ -137,6 +138,8 @@ final class VirtualHost: Sendable {
 
     /// The serial console's socket.
     var console: FilePath { lab.directory.appending("\(shape.name).console") }
+    /// The socket of QEMU's monitor.
+    var monitor: FilePath { lab.directory.appending("\(shape.name).monitor") }
 
     /// Whether QEMU has ended: the host rebooted or powered down, or QEMU failed.
     var isOff: Bool { end.withLock { $0 != nil } }
