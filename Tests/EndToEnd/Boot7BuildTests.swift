@@ -38,6 +38,7 @@ extension EndToEndTests {
                 let image = desk.appending("linux-1.0")
                 async let made: Void = lab.makeMachine(at: image)
                 try await host.isUp(within: .seconds(300))
+                try await host.keepVirtualMachine()
                 try await standIn()
                 try await made
                 try await lab.publishPackage(check: "./hello | grep hello")

@@ -4,9 +4,11 @@ import TestSupport
 extension VirtualHost {
     /// Boots a host that runs virtual machines of its own, and another one if that hangs.
     ///
-    /// Where such a host is emulated, it hangs for good now and then, about once in fifty of the machines it starts (seen
-    /// with TCG of QEMU 7.2 alone): its processors are busy, its kernel says nothing and answers nothing. No program in it
-    /// can bring that about, and no test of these programs can go on. It is told, and its state kept in `build/lab/`.
+    /// TCG of QEMU 7.2 with a thread for each processor may run code that is no longer there, if it was changed while it
+    /// was translated. Linux changes its scheduler when the first virtual machine starts and when the last has ended (the
+    /// static key of KVM's preempt notifiers): a breakpoint that was there for a moment is then met by all processors for
+    /// good, and the host is dead. No program in it can help that, and no test of these programs can go on. It is told, and
+    /// its state kept in `build/lab/`.
     ///
     /// - Parameters:
     ///   - shape: makes one under a name, with disks of its own.
@@ -26,6 +28,14 @@ extension VirtualHost {
             }
         }
         if hasHung { try await withHost(try await shape("builder-2"), in: lab) { _ in try await body() } }
+    }
+
+    /// Has a virtual machine without processors run as long as the host does, so that there is always one: the scheduler is
+    /// changed once, not with every build.
+    func keepVirtualMachine() async throws {
+        try await run(
+            "sudo systemd-run --quiet --unit=keeper qemu-system-x86_64 -machine none -accel kvm -nodefaults -display none"
+        )
     }
 
     /// Whether all of its processors are busy, and it does not even answer a ping, before and after that was looked at.
