@@ -33,9 +33,15 @@ extension VirtualHost {
     /// Has a virtual machine without processors run as long as the host does, so that there is always one: the scheduler is
     /// changed once, not with every build.
     func keepVirtualMachine() async throws {
-        try await run(
-            "sudo systemd-run --quiet --unit=keeper qemu-system-x86_64 -machine none -accel kvm -nodefaults -display none"
-        )
+        try await eventually("KVM on \(shape.name)", within: .seconds(60), every: .seconds(1)) {
+            try await attempt("test -e /dev/kvm").status.isSuccess
+        }
+        let machine = "qemu-system-x86_64 -machine none -accel kvm -nodefaults -display none"
+        try await run("sudo systemd-run --quiet --unit=keeper \(machine)")
+        let descriptors = "/proc/$(systemctl show --property=MainPID --value keeper)/fd"
+        try await eventually("a virtual machine that stays", within: .seconds(60), every: .seconds(1)) {
+            try await attempt("sudo ls -l \(descriptors) | grep kvm-vm").status.isSuccess
+        }
     }
 
     /// Whether all of its processors are busy, and it does not even answer a ping, before and after that was looked at.
