@@ -28,7 +28,7 @@ extension VirtualHost {
                 _ = try await lab.transport.run(
                     ssh([
                         "-M", "-N", "-S", controlSocket.string, "-o", "ServerAliveInterval=5",
-                        "-o", "ServerAliveCountMax=6", "build@\(shape.address)",
+                        "build@\(shape.address)",
                     ]),
                     input: .none,
                     output: .appended(to: log),
