@@ -189,7 +189,7 @@ public actor BtrfsStorage: MachineStorage {
 
     /// `nil` for the identity of nothing, which is all zeros.
     private static func text(ofUUID bytes: UnsafeRawBufferPointer) -> String? {
-        SubvolumeIdentity(bytes).flatMap { $0.isZero ? nil : $0.description }
+        VolumeUUID(Array(bytes)).flatMap { $0.isZero ? nil : $0.description }
     }
 }
 

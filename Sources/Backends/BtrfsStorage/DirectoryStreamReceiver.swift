@@ -65,10 +65,8 @@ final class DirectoryStreamReceiver {
 extension SubvolumeReference {
     /// The index of identities has no more than these two numbers, and they are enough. `nil` if it is the identity of nothing.
     fileprivate init?(_ origin: SubvolumeOrigin) {
-        guard let identity = origin.uuid.bytes.withUnsafeBytes({ SubvolumeIdentity($0) }), !identity.isZero else {
-            return nil
-        }
-        self.init(identity: identity, transaction: origin.generation)
+        guard !origin.uuid.isZero else { return nil }
+        self.init(identity: origin.uuid, transaction: origin.generation)
     }
 }
 

@@ -1,34 +1,14 @@
 import BuildOSKit
 import Glibc
 
-/// The identity of a subvolume: 16 bytes.
-struct SubvolumeIdentity: Hashable, CustomStringConvertible {
-    let bytes: [UInt8]
-
-    /// `nil` unless these are 16 bytes.
-    init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count == 16 else { return nil }
-        self.bytes = Array(bytes)
-    }
-
+extension VolumeUUID {
     /// Whether it is the identity of nothing.
     var isZero: Bool { bytes.allSatisfy { $0 == 0 } }
-
-    /// As RFC 9562 writes it.
-    var description: String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for (index, byte) in bytes.enumerated() {
-            if [4, 6, 8, 10].contains(index) { text.append(UInt8(ascii: "-")) }
-            text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
 }
 
 /// A subvolume as streams name it: its identity, and the transaction that changed it last.
 struct SubvolumeReference: Hashable {
-    let identity: SubvolumeIdentity
+    let identity: VolumeUUID
     let transaction: UInt64
 }
 
@@ -48,7 +28,7 @@ enum StreamCommand {
     case removeAttribute(StreamPath, name: [CChar])
     case write(StreamPath, offset: UInt64, Range<Int>)
     case writeEncoded(StreamPath, offset: UInt64, Range<Int>, Encoding)
-    case clone(StreamPath, offset: UInt64, source: SubvolumeIdentity, StreamPath, sourceOffset: UInt64, length: UInt64)
+    case clone(StreamPath, offset: UInt64, source: VolumeUUID, StreamPath, sourceOffset: UInt64, length: UInt64)
     case truncate(StreamPath, size: UInt64)
     case changeMode(StreamPath, mode_t)
     case changeOwner(StreamPath, uid_t, gid_t)
@@ -234,8 +214,8 @@ struct CommandAttributes {
         return StreamPath.zeroTerminated(Array(bytes)[...])
     }
 
-    func identity(_ code: AttributeCode) throws(StreamDefect) -> SubvolumeIdentity {
-        guard let identity = SubvolumeIdentity(body.part(try range(code))), !identity.isZero else {
+    func identity(_ code: AttributeCode) throws(StreamDefect) -> VolumeUUID {
+        guard let identity = VolumeUUID(Array(body.part(try range(code)))), !identity.isZero else {
             throw StreamDefect("an identity is none")
         }
         return identity

@@ -15,7 +15,7 @@ final class StreamReceiver {
 
     /// The subvolume that is being made.
     private var made: (place: SubvolumePlace, reference: SubvolumeReference, tree: ReceivedTree)?
-    private var parent: (identity: SubvolumeIdentity, root: FileDescriptor)?
+    private var parent: (identity: VolumeUUID, root: FileDescriptor)?
     private var version: UInt32 = 0
     /// Bytes written since the system was last told to write them to the disk.
     private var unwritten = 0
@@ -215,7 +215,7 @@ final class StreamReceiver {
 
     /// A file to clone from: of the subvolume itself or its parent, and of no other, which could be somebody else's.
     private func open(
-        _ identity: SubvolumeIdentity,
+        _ identity: VolumeUUID,
         _ path: StreamPath,
         _ tree: ReceivedTree
     ) throws -> FileDescriptor {

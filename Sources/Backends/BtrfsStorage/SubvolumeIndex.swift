@@ -47,7 +47,7 @@ struct SubvolumeIndex {
     }
 
     private func find(
-        _ identity: SubvolumeIdentity,
+        _ identity: VolumeUUID,
         received: Bool,
         _ path: FilePath
     ) throws(MachineStorageError) -> [UInt64] {
