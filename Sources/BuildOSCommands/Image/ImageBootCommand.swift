@@ -36,8 +36,8 @@ struct ImageBootCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("RAM of the guest.", valueName: "MiB"))
     var memory = 4096
 
-    @Option(help: "CPUs of the guest.")
-    var cpus = 2
+    @Option(help: "CPUs of the guest; if not given, 2 with KVM, and 1 without: docs/image.md says why.")
+    var cpus: Int?
 
     @Option(help: ArgumentHelp("Lead this port of the loopback to the guest's SSH server.", valueName: "port"))
     var sshPort: UInt16?
@@ -46,7 +46,7 @@ struct ImageBootCommand: AsyncParsableCommand {
 
     func validate() throws {
         if memory < 256 { throw ValidationError("--memory \(memory): a host needs 1024 MiB; QEMU's least here is 256") }
-        if cpus < 1 { throw ValidationError("--cpus \(cpus): expected at least 1") }
+        if let cpus, cpus < 1 { throw ValidationError("--cpus \(cpus): expected at least 1") }
     }
 
     func run() async throws {

@@ -35,8 +35,8 @@ public struct BootPlan: Sendable, Hashable {
     public var disks: [Disk]
     /// MiB of RAM.
     public var memory: Int
-    /// CPUs.
-    public var cpus: Int
+    /// CPUs; `nil` for 2 with KVM and 1 without, where QEMU can hang a host of more that runs virtual machines of its own.
+    public var cpus: Int?
     /// The port of this machine's loopback that leads to the guest's SSH server.
     public var sshPort: UInt16?
     /// Whether the CPU's virtualization is used; else QEMU's own translator.
@@ -48,7 +48,7 @@ public struct BootPlan: Sendable, Hashable {
         append: String = "",
         disks: [Disk] = [],
         memory: Int = 4096,
-        cpus: Int = 2,
+        cpus: Int? = nil,
         sshPort: UInt16? = nil,
         usesKVM: Bool = false
     ) {
@@ -69,7 +69,7 @@ public struct BootPlan: Sendable, Hashable {
     public var command: Command {
         var arguments = ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]
         arguments += usesKVM ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi", "-cpu", "max"]
-        arguments += ["-smp", String(cpus), "-m", String(memory)]
+        arguments += ["-smp", String(cpus ?? (usesKVM ? 2 : 1)), "-m", String(memory)]
         arguments += ["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"]
         arguments += ["-device", "virtio-rng-pci"]
 

@@ -16,8 +16,8 @@ public struct ImageBooter: Sendable {
         public var scratchDisks = false
         /// MiB of RAM.
         public var memory = 4096
-        /// CPUs.
-        public var cpus = 2
+        /// CPUs; `nil` for what ``BootPlan/cpus`` makes of it.
+        public var cpus: Int?
         /// The port of this machine's loopback that leads to the guest's SSH server.
         public var sshPort: UInt16?
 

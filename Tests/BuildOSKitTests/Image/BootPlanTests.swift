@@ -69,8 +69,10 @@ import Testing
         #expect(!BootPlan.canUseKVM(cpuinfo: "model name : svm vmx\n"))
         var plan = BootPlan(method: .direct(image))
         #expect(values(of: "-accel", in: plan.command) == ["tcg,thread=multi"])
+        #expect(values(of: "-smp", in: plan.command) == ["1"])
         plan.usesKVM = true
         #expect(values(of: "-accel", in: plan.command) == ["kvm"])
+        #expect(values(of: "-smp", in: plan.command) == ["2"])
     }
 
     @Test("BOOT-6: the PXELINUX configuration is the manual's, for one image and at once")
