@@ -65,7 +65,7 @@ struct ConfigReport: Codable {
                 buildRAMKiB: $0.buildRAM.kibibytes,
                 auxiliaryRAMKiB: $0.auxiliaryRAM.kibibytes,
                 cpuAffinity: $0.affinity?.description,
-                cpuCalculation: "(\(machine.cpus) CPUs - \(configuration.cpuReserved) reserved) * "
+                cpuCalculation: "(\(counted(machine.cpus, "CPU")) - \(configuration.cpuReserved) reserved) * "
                     + "\(configuration.cpuOvercommit) / \($0.instances)",
                 ramCalculation: "(\(configuration.ramTotal ?? machine.ram) - \(configuration.ramReserved) reserved - "
                     + "\(configuration.ramAuxiliary) auxiliary) / \($0.instances)"
@@ -103,10 +103,10 @@ extension ConfigReport {
     /// The report for a reader.
     var text: String {
         let ram = MemorySize(kibibytes: machine.ramKiB)
-        var lines = ["On a host of \(machine.cpus) CPUs and \(ram) of RAM:", ""]
+        var lines = ["On a host of \(counted(machine.cpus, "CPU")) and \(ram) of RAM:", ""]
         if let slices {
-            lines.append("Slices: \(slices.instances) \(slices.instances == 1 ? "instance" : "instances"), each with")
-            lines.append("  \(slices.cpus) CPUs = \(slices.cpuCalculation)")
+            lines.append("Slices: \(counted(slices.instances, "instance")), each with")
+            lines.append("  \(counted(slices.cpus, "CPU")) = \(slices.cpuCalculation)")
             if let affinity = slices.cpuAffinity { lines.append("  running on CPUs \(affinity) only") }
             lines.append(
                 "  \(MemorySize(kibibytes: slices.buildRAMKiB)) of RAM for build machines = \(slices.ramCalculation)"
@@ -127,7 +127,7 @@ extension ConfigReport {
         }
         if !warnings.isEmpty { lines += ["", "Warnings:"] + warnings.map { "  \($0)" } }
         if !errors.isEmpty {
-            lines += ["", errors.count == 1 ? "1 error:" : "\(errors.count) errors:"]
+            lines += ["", "\(counted(errors.count, "error")):"]
             for error in errors {
                 lines.append("  \(error.subject)" + (error.column.map { " (byte \($0))" } ?? ""))
                 lines.append("    \(error.cause)")

@@ -6,7 +6,10 @@ struct MachineListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
         abstract: "List the machines of hosts: what is in effect, what else there is, what is being built with.",
-        discussion: "Needs no root. All volumes are listed, whatever --volume says."
+        discussion: """
+            Needs no root. All volumes are listed, whatever --volume says. A guest of a machine is a build that runs, or \
+            one that stands by for the next.
+            """
     )
 
     @OptionGroup var hosts: HostOptions
@@ -106,7 +109,7 @@ enum MachineTable {
             parts.append("toolchains \(machine.bootstrapped.map(\.toolchain.text).joined(separator: " "))")
         }
         if !machine.temporary.isEmpty {
-            parts.append(machine.temporary.count == 1 ? "1 build" : "\(machine.temporary.count) builds")
+            parts.append(counted(machine.temporary.count, "guest"))
         }
         return parts.joined(separator: "; ")
     }
@@ -127,7 +130,7 @@ enum MachineTable {
         }
         for image in machine.bootstrapped { lines.append("  \(image.name)  toolchain \(image.toolchain)") }
         for snapshot in machine.temporary {
-            lines.append("  \(snapshot.name)  a build of toolchain \(snapshot.toolchain)")
+            lines.append("  \(snapshot.name)  a guest of toolchain \(snapshot.toolchain)")
         }
         return lines.joined(separator: "\n")
     }

@@ -27,7 +27,10 @@ struct StatusListing {
             let build = MemorySize(kibibytes: slice.buildRamKiB)
             let auxiliary = MemorySize(kibibytes: slice.auxiliaryRamKiB)
             lines.append(
-                row("an instance has", "\(slice.cpus) CPUs, \(build) for builds, \(auxiliary) for auxiliary machines")
+                row(
+                    "an instance has",
+                    "\(counted(slice.cpus, "CPU")), \(build) for builds, \(auxiliary) for auxiliary machines"
+                )
             )
         }
         if let drain = status.drain {
@@ -62,7 +65,7 @@ struct StatusListing {
                 parts.append("\(agent.activeState) (\(agent.subState))")
                 if let nice = agent.nice { parts.append("nice \(nice)") }
                 if let cpus = agent.cpuAffinity { parts.append("CPUs \(cpus)") }
-                if agent.restarts > 0 { parts.append("restarted \(agent.restarts) times") }
+                if agent.restarts > 0 { parts.append("restarted \(counted(agent.restarts, "time"))") }
                 return parts.joined(separator: "  ")
             }
         )

@@ -78,6 +78,6 @@ import Testing
         let details = MachineTable.details(contents)
         #expect(details.contains("m-1.1  in effect"))
         #expect(details.contains("m-2 leads nowhere: m-2.0"))
-        #expect(details.contains("m-default-x  a build of toolchain default"))
+        #expect(details.contains("m-default-x  a guest of toolchain default"))
     }
 }
