@@ -207,6 +207,36 @@ import Testing
         }
     }
 
+    @Test("a file whose flags have changed is sent as a difference") func flags() async throws {
+        try await onVolume { volume, storage in
+            let (work, inbox) = (volume.appending("work"), volume.appending("inbox"))
+            try await storage.create(work)
+            try FileTree.makeDirectory(inbox)
+            try FileTree.write("kept", to: work.appending("file"))
+            try await storage.snapshot(work, to: volume.appending("first"), readOnly: true)
+            try await LocalTransport().check(
+                Command("btrfs", ["property", "set", work.appending("file").string, "compression", "zstd"])
+            )
+            try FileTree.write("new", to: work.appending("other"))
+            try await storage.snapshot(work, to: volume.appending("second"), readOnly: true)
+            for (name, parent) in [("first", nil), ("second", "first")] {
+                let stream = volume.appending("\(name).stream")
+                let file = try FileDescriptor.open(
+                    stream,
+                    .writeOnly,
+                    options: [.create, .closeOnExec],
+                    permissions: .ownerReadWrite
+                )
+                let base = parent.map { volume.appending($0) }
+                try await storage.send(SendRequest(volume.appending(name), parent: base), to: file, progress: nil)
+                try file.close()
+                _ = try await receive(try FileTree.read(stream, limit: 1 << 24), into: inbox, storage)
+            }
+            #expect(try FileTree.readText(inbox.appending("second/file")) == "kept")
+            #expect(try FileTree.readText(inbox.appending("second/other")) == "new")
+        }
+    }
+
     @Test("no bytes crash the parser, and what it takes lies inside of them", arguments: 0..<8)
     func fuzz(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)

@@ -33,8 +33,8 @@ enum StreamCommand {
     case changeMode(StreamPath, mode_t)
     case changeOwner(StreamPath, uid_t, gid_t)
     case changeTimes(StreamPath, access: timespec, modification: timespec)
-    /// Says that an extent was changed, in streams without data.
-    case updateExtent
+    /// What changes nothing: that an extent was changed, in streams without data, or how one is to be stored.
+    case nothing
     case end
 
     /// How data is compressed.
@@ -145,7 +145,8 @@ enum StreamCommand {
                 access: try attributes.time(.accessTime),
                 modification: try attributes.time(.modificationTime)
             )
-        case .updateExtent: self = .updateExtent
+        // A file's flags (`BTRFS_SEND_C_FILEATTR`), how its data is stored on the sender's disk: as btrfs receive does.
+        case .updateExtent, .changeFlags: self = .nothing
         case .end: self = .end
         }
     }

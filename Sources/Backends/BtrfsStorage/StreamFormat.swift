@@ -72,6 +72,7 @@ enum CommandCode: UInt16 {
     case write, clone, truncate
     case changeMode, changeOwner, changeTimes
     case end, updateExtent
+    case changeFlags = 24
     case writeEncoded = 25
 }
 

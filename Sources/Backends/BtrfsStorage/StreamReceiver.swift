@@ -122,7 +122,7 @@ final class StreamReceiver {
 
     private func apply(_ command: StreamCommand, _ body: UnsafeRawBufferPointer, to tree: ReceivedTree) throws {
         switch command {
-        case .begin, .updateExtent, .end: break
+        case .begin, .nothing, .end: break
         case .makeFile(let path):
             let file = try tree.call(path) {
                 openat($0, $1, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0o600)
