@@ -29,7 +29,7 @@ import Testing
             try encoder.leave()
             try encoder.end()
         }
-        return try FileTree.read(file)
+        return try FileTree.read(file, limit: 8 << 20)
     }
 
     private static func name(_ text: String) throws -> EntryName { try #require(EntryName(text.utf8)) }
@@ -102,6 +102,24 @@ import Testing
             "a second root": Self.stream { try $0.enter(nil, Self.metadata) },
             "no end of depth": Self.stream { encoder in
                 for _ in 0..<300 { try encoder.enter(Self.name("d"), Self.metadata) }
+            },
+            "no end of a directory's attributes, between its entries": Self.stream { encoder in
+                let attribute = try #require(
+                    ExtendedAttribute(name: "user.a".utf8, value: [UInt8](repeating: 1, count: 60_000))
+                )
+                for number in 0..<10 {
+                    try encoder.enter(Self.name("d\(number)"), Self.metadata)
+                    try encoder.leave()
+                    try encoder.attribute(attribute)
+                }
+            },
+            "no end of attributes in all, of directories in each other": Self.stream { encoder in
+                let attribute = try #require(ExtendedAttribute(name: "user.a".utf8, value: []))
+                for _ in 0..<10 {
+                    try encoder.enter(Self.name("d"), Self.metadata)
+                    for _ in 0..<10_000 { try encoder.attribute(attribute) }
+                }
+                for _ in 0..<10 { try encoder.leave() }
             },
             "the storage's own directory": Self.stream {
                 try $0.enter(Self.name(".buildos-subvolumes"), Self.metadata)

@@ -5,11 +5,28 @@ internal import CFiles
 /// Makes a tree from its entries, one after the other. Each is made by its name in a directory that is open, so that no
 /// link that was made before can lead anywhere.
 final class TreeMaker {
+    /// The attributes of one entry, which are kept until it is complete.
+    private struct Attributes {
+        private(set) var list: [ExtendedAttribute] = []
+        private var byteCount = 0
+        private static let overhead = 64
+
+        var heldBytes: Int { byteCount + list.count * Self.overhead }
+
+        mutating func add(_ attribute: ExtendedAttribute) throws(StreamDefect) {
+            byteCount += attribute.name.count + attribute.value.count
+            guard byteCount <= 2 * ExtendedAttribute.limit else {
+                throw StreamDefect("an entry has too many attributes")
+            }
+            list.append(attribute)
+        }
+    }
+
     private struct Level {
         let directory: Int32
         let name: String
         var metadata: EntryMetadata?
-        var attributes: [ExtendedAttribute] = []
+        var attributes = Attributes()
     }
 
     private struct File {
@@ -17,12 +34,13 @@ final class TreeMaker {
         let name: EntryName
         let metadata: EntryMetadata
         let size: Int64
-        var attributes: [ExtendedAttribute] = []
+        var attributes = Attributes()
     }
 
     private var levels: [Level]
     private var openFile: File?
-    private var attributeBytes = 0
+    /// Bytes of attributes, and of what holds them, that all open entries may have together.
+    private static let maximalHeldBytes = 4 << 20
 
     /// Creates a maker that fills an empty directory.
     ///
@@ -56,7 +74,6 @@ final class TreeMaker {
             openat(parent, name.terminated, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         }
         levels.append(Level(directory: made, name: name.description, metadata: metadata))
-        attributeBytes = 0
     }
 
     /// Ends the directory that was entered last.
@@ -64,7 +81,7 @@ final class TreeMaker {
         try finishFile()
         guard let level = levels.last, let metadata = level.metadata else { throw StreamDefect("it leaves its root") }
         do throws(Errno) {
-            try metadata.apply(to: level.directory, level.attributes)
+            try metadata.apply(to: level.directory, level.attributes.list)
         } catch {
             throw TreeProblem(operation: "complete", path: level.name, reason: error)
         }
@@ -82,22 +99,19 @@ final class TreeMaker {
             openat(parent, name.terminated, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         }
         openFile = File(descriptor: file, name: name, metadata: metadata, size: size)
-        attributeBytes = 0
         try call("size", name) { ftruncate(file, off_t(size)) }
         return file
     }
 
     /// Adds an attribute to the entry that was begun last.
     func add(_ attribute: ExtendedAttribute) throws {
-        attributeBytes += attribute.name.count + attribute.value.count
-        guard attributeBytes <= 2 * ExtendedAttribute.limit else {
-            throw StreamDefect("an entry has too many attributes")
-        }
         if openFile != nil {
-            openFile?.attributes.append(attribute)
+            try openFile?.attributes.add(attribute)
         } else if !levels.isEmpty {
-            levels[levels.count - 1].attributes.append(attribute)
+            try levels[levels.count - 1].attributes.add(attribute)
         }
+        let held = levels.reduce(openFile?.attributes.heldBytes ?? 0) { $0 + $1.attributes.heldBytes }
+        guard held <= Self.maximalHeldBytes else { throw StreamDefect("its entries have too many attributes") }
     }
 
     /// The file that is open, with its size.
@@ -141,7 +155,7 @@ final class TreeMaker {
         openFile = nil
         defer { close(file.descriptor) }
         do throws(Errno) {
-            try file.metadata.apply(to: file.descriptor, file.attributes)
+            try file.metadata.apply(to: file.descriptor, file.attributes.list)
         } catch {
             throw TreeProblem(operation: "complete", path: file.name.description, reason: error)
         }
