@@ -115,6 +115,24 @@ extension ArtifactStoreSuite {
                     try require(last?.name == "f", "the event is about \(last?.name ?? "nothing")")
                 }
             },
+            serving("a client that asks for something else, from the same port, gets just that") { store, directory in
+                let files = ["f": ServerBench.content(2000), "g": [7]]
+                try await ServerBench.run(store, in: directory, files) { bench in
+                    try await bench.probe { probe in
+                        probe.request("f")
+                        let first = try probe.next()
+                        probe.request("g")
+                        var answer = try probe.next()
+                        while answer.port == first.port, answer.isData { answer = try probe.next() }
+                        // A client that knows no port of this transfer yet would take an error for the answer.
+                        try require(
+                            answer.isData && answer.payload.elementsEqual([7]),
+                            "the answer is packet \(answer.opcode), \(answer.number)"
+                        )
+                        probe.acknowledge(1, to: answer.port)
+                    }
+                }
+            },
             serving("RFC 1350: a stranger's packet is answered with error 5, and the transfer goes on") {
                 store,
                 directory in

@@ -29,17 +29,19 @@ public struct RelativePath: Sendable, Hashable, Codable, CustomStringConvertible
         }
         guard !text.isEmpty else { throw fail("it is empty") }
         guard text.utf8.count <= 1024 else { throw fail("it is longer than 1024 bytes") }
-        guard !text.hasPrefix("/") else { throw fail("it is absolute") }
-        guard text.unicodeScalars.allSatisfy({ $0.isPrintable }), !text.contains("\\") else {
+        // By bytes, as the system reads it: to Swift a slash and the accent that follows it are one character, and no slash.
+        guard text.utf8.first != UInt8(ascii: "/") else { throw fail("it is absolute") }
+        guard text.unicodeScalars.allSatisfy({ $0.isPrintable }), !text.utf8.contains(UInt8(ascii: "\\")) else {
             throw fail("it holds a control character or a backslash")
         }
-        let components = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        let components = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+            .map { String(Substring($0)) }
         for component in components {
             switch component {
             case "": throw fail("it has an empty component")
             case ".", "..": throw fail("the component '\(component)' could leave the directory")
             default:
-                guard !component.hasPrefix("-") else { throw fail("a component begins with a dash") }
+                guard component.utf8.first != UInt8(ascii: "-") else { throw fail("a component begins with a dash") }
                 guard component.utf8.count <= 255 else { throw fail("a component is longer than 255 bytes") }
             }
         }

@@ -122,7 +122,7 @@ public enum PrivilegedRequest: Sendable, Hashable {
 
     private static func kexecFile(_ text: String) throws(ParseError) -> FilePath {
         let name = text.dropFirst(kexecDirectory.string.utf8.count + 1)
-        guard text == "\(kexecDirectory)/\(name)", (try? RelativePath(String(name))) != nil, !name.contains("/") else {
+        guard text == "\(kexecDirectory)/\(name)", (try? RelativePath(String(name)))?.components.count == 1 else {
             throw ParseError(cause: "a file for kexec must lie in \(kexecDirectory)")
         }
         return FilePath(text)

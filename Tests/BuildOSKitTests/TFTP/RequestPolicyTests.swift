@@ -36,6 +36,22 @@ import Testing
         }
     }
 
+    @Test("a slash is one whatever follows it, and so is a dot") func accents() throws {
+        let rules = UploadRules(directory: "/nowhere", maximumBytes: 10)
+        #expect(decide("/\u{301}a", .write, uploads: rules) == .write("\u{301}a"))
+        for decision in [
+            decide("a/\u{301}b", .write, uploads: rules), decide(".\u{301}a", .write, uploads: rules),
+            decide("..\u{301}/a"), decide("-\u{301}a"),
+        ] {
+            guard case .refuse = decision else {
+                Issue.record("\(decision)")
+                continue
+            }
+        }
+        #expect(throws: RelativePath.ParseError.self) { try RelativePath("/\u{301}a") }
+        #expect(try RelativePath("a/\u{301}b").components.count == 2)
+    }
+
     @Test("BOT-3: only named files are read and written, and withheld ones are neither") func names() throws {
         let rules = UploadRules(directory: "/nowhere", names: ["result"], maximumBytes: 10)
         #expect(decide("task", readable: ["task"]) == .read(try RelativePath("task")))

@@ -24,7 +24,8 @@ struct RequestPolicy: Sendable {
     /// Names are taken relative to the root, whether they begin with slashes or not, and parts of them that begin with a dot
     /// are kept for what isn't published yet.
     func decide(_ request: TFTPRequest) -> Decision {
-        let text = request.name.split(separator: "/").joined(separator: "/")
+        let text = request.name.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
+            .joined(separator: "/")
         let path: RelativePath
         do throws(RelativePath.ParseError) {
             path = try RelativePath(text)
@@ -32,7 +33,7 @@ struct RequestPolicy: Sendable {
             return .refuse(TFTPRefusal(.accessViolation, "the name can't be used: \(error.cause)"))
         }
         if withheldNames.contains(path.description) { return .withhold }
-        guard !path.components.contains(where: { $0.hasPrefix(".") }) else {
+        guard !path.components.contains(where: { $0.utf8.first == UInt8(ascii: ".") }) else {
             return .refuse(TFTPRefusal(.fileNotFound, "hidden files are not there for clients"))
         }
         switch request.direction {

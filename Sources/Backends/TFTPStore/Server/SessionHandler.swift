@@ -166,7 +166,7 @@ final class SessionHandler: ChannelInboundHandler {
         guard !isClosing, transfer.breakOff() else { return }
         // A client whose transfer is done has nothing to be told.
         if isReported { return close() }
-        refuse(TFTPRefusal(.notDefined, breakOff.reason))
+        if breakOff.isTold { refuse(TFTPRefusal(.notDefined, breakOff.reason)) } else { fail(breakOff.reason) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -4,7 +4,11 @@ import Synchronization
 /// Which transfers run at a server, and what a further request is to them.
 final class SessionRegistry: Sendable {
     /// What is told to a session's channel, as a user event, to end it.
-    struct BreakOff: Sendable { let reason: String }
+    struct BreakOff: Sendable {
+        let reason: String
+        /// Whether the client is told: not if it has asked for something else, as it would take that for the answer.
+        let isTold: Bool
+    }
 
     /// A transfer's place among those that are allowed.
     struct Ticket: Hashable, Sendable {
@@ -129,7 +133,7 @@ final class SessionRegistry: Sendable {
 
     /// Ends all transfers, and returns when nothing is left of any. Safe to repeat.
     func stop() async {
-        let breakOff = BreakOff(reason: "the server stops")
+        let breakOff = BreakOff(reason: "the server stops", isTold: true)
         let channels = state.withLock { state in
             state.isStopped = true
             for number in state.sessions.keys { state.sessions[number]?.breakOff = breakOff }
@@ -145,5 +149,5 @@ final class SessionRegistry: Sendable {
         }
     }
 
-    private static let superseded = BreakOff(reason: "the client asked for something else")
+    private static let superseded = BreakOff(reason: "the client asked for something else", isTold: false)
 }
