@@ -36,7 +36,8 @@ extension FetcherSuite {
                 },
                 check("what may be of another version is fetched anew, whatever the server does") { bench in
                     for (mode, version) in [
-                        ("changed", 2), ("blind", 2), ("shifted", 1), ("rangeless", 1), ("unsatisfied", 1),
+                        ("changed", 2), ("blind", 2), ("shifted", 1), ("short", 1), ("rangeless", 1),
+                        ("unsatisfied", 1),
                     ] {
                         let partial = try await bench.partial("cut", Self.size)
                         let file = try await bench.continued(mode, Self.size, partial)

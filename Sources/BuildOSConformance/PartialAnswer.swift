@@ -19,6 +19,8 @@ struct PartialAnswer {
         case blind
         /// Version 1, but another part than was asked for.
         case shifted
+        /// Version 1, but less of the rest than was asked for, without saying how long the whole is.
+        case short
         /// Version 1, but always whole.
         case rangeless
         /// Refuses to send any rest.
@@ -68,6 +70,12 @@ struct PartialAnswer {
             let part = content[(first - 1)...]
             self.headers =
                 headers + ["Content-Range: bytes \(first - 1)-\(count - 1)/\(count)", "Content-Length: \(part.count)"]
+            body = Array(part)
+        case (.short, .some(let first)) where first + 1 < count:
+            status = "206 Partial Content"
+            let part = content[first..<(first + (count - first) / 2)]
+            self.headers =
+                headers + ["Content-Range: bytes \(first)-\(part.endIndex - 1)/*", "Content-Length: \(part.count)"]
             body = Array(part)
         case (.whole, .some(let first)), (.blind, .some(let first)), (.cutAgain, .some(let first)):
             guard holds, first < count else { fallthrough }

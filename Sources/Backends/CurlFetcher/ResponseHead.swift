@@ -49,7 +49,8 @@ struct ResponseHead {
 
     /// Whether an answer with status 206 is the rest of what is there.
     func isRest(of partial: PartialFetch) -> Bool {
-        guard let range, range.first == partial.byteCount else { return false }
+        // Without the size of the whole nobody could tell a rest that is too short (RFC 9110, 15.3.7: it may be).
+        guard let range, range.first == partial.byteCount, range.whole != nil else { return false }
         if let tag = partial.validators.entityTag {
             // The server must repeat it (RFC 9110, 15.3.7), and one that doesn't may not have looked at it either.
             return validators.entityTag == tag
