@@ -39,6 +39,22 @@ extension TransportSuite {
                 }
                 try await requireGone(marker)
             },
+            ConformanceCheck("a command that ends itself well when its time is over was too slow all the same") {
+                let marker = Marker()
+                do {
+                    let result = try await transport.run(
+                        Command("bash", ["-c", "trap 'exit 0' TERM; \(marker.sleep) & wait"]),
+                        input: .none,
+                        output: .collected(limit: 1000),
+                        error: .discarded,
+                        timeLimit: .milliseconds(500)
+                    )
+                    throw ConformanceFailure("its end was \(result.status)")
+                } catch let error as TransportError {
+                    try require(error.kind == .timedOut(.milliseconds(500)), "got \(error)")
+                }
+                try await requireGone(marker)
+            },
             ConformanceCheck("a time limit that is not reached changes nothing") {
                 let result = try await transport.run(
                     Command("sh", ["-c", "echo well; exit 4"]),
@@ -69,6 +85,33 @@ extension TransportSuite {
                 case .failure(let error): throw error
                 }
                 try await requireGone(marker)
+            },
+            ConformanceCheck("cancelling many commands at once ends them all") {
+                let markers = (0..<8).map { _ in Marker() }
+                let (started, start) = AsyncStream.makeStream(of: Void.self)
+                let tasks = markers.map { marker in
+                    Task {
+                        try await transport.run(
+                            Command("bash", ["-c", "\(marker.sleep) & echo up; wait"]),
+                            input: .none,
+                            output: .lines { _ in start.yield() },
+                            error: .discarded,
+                            timeLimit: nil
+                        )
+                    }
+                }
+                var count = 0
+                for await _ in started {
+                    count += 1
+                    if count == tasks.count { break }
+                }
+                for task in tasks { task.cancel() }
+                for task in tasks {
+                    if case .success(let result) = await task.result {
+                        throw ConformanceFailure("one ended by itself with \(result.status)")
+                    }
+                }
+                for marker in markers { try await requireGone(marker) }
             },
             ConformanceCheck("a command of a task that is cancelled already ends") {
                 let task = Task {

@@ -1,4 +1,5 @@
 import BuildOSKit
+import Glibc
 import Synchronization
 
 extension TransportSuite {
@@ -31,6 +32,22 @@ extension TransportSuite {
                         try require(copy == bytes, "\(copy.count) bytes came back of \(bytes.count)")
                         let last = progress.last
                         try require(size == 0 || last == Int64(size), "progress ended at \(last) of \(size)")
+                    }
+                }
+            },
+            ConformanceCheck("a file that is downloaded may be read and run by the same as there") {
+                try await withBothDirectories { here, there in
+                    for mode in ["600", "755"] {
+                        try await transport.check(
+                            Command("sh", ["-c", "echo x >\"$1\"; chmod \"$2\" \"$1\"", "sh", "\(there)/file", mode])
+                        )
+                        try await transport.download(there.appending("file"), to: here.appending("copy"), progress: nil)
+                        var status = stat()
+                        guard stat(here.appending("copy").string, &status) == 0 else {
+                            throw ConformanceFailure("the copy isn't there: \(Errno(rawValue: errno))")
+                        }
+                        let got = String(status.st_mode & 0o7777, radix: 8)
+                        try require(got == mode, "\(mode) became \(got)")
                     }
                 }
             },

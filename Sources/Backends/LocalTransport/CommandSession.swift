@@ -49,9 +49,7 @@ final class CommandSession: Sendable {
         output: CommandOutput,
         error: CommandOutput
     ) async throws -> CommandResult {
-        if let outputDescriptor = try output.descriptor(standard: 1),
-            let errorDescriptor = try error.descriptor(standard: 2)
-        {
+        if let (outputDescriptor, errorDescriptor) = try Self.descriptors(output, error) {
             let result = try await Subprocess.run(
                 configuration,
                 input: subprocessInput,
@@ -86,6 +84,22 @@ final class CommandSession: Sendable {
             output: result.closureResult.0,
             error: result.closureResult.1
         )
+    }
+
+    /// What to give to the process where neither stream needs reading by us.
+    private static func descriptors(
+        _ output: CommandOutput,
+        _ error: CommandOutput
+    ) throws -> (FileDescriptor, FileDescriptor)? {
+        guard let first = try output.descriptor(standard: 1) else { return nil }
+        do {
+            if let second = try error.descriptor(standard: 2) { return (first, second) }
+        } catch {
+            try? first.close()
+            throw error
+        }
+        try? first.close()
+        return nil
     }
 
     private func pump(

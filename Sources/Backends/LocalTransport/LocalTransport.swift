@@ -105,8 +105,11 @@ public struct LocalTransport: Transport {
                 if case .failure = result { session.killRemains() }
                 guard let reason else { return result }
                 session.killRemains()
-                // A command that ended by itself in the same instant has ended well.
-                if case .success(let success) = result, case .exited = success.status { return result }
+                // One that ended before it heard of the cancellation has ended well. At its time limit it was told to end: a
+                // status that it then chose itself says nothing of its work.
+                if reason == .cancelled, case .success(let success) = result, case .exited = success.status {
+                    return result
+                }
                 return .failure(TransportError(reason, command: session.command))
             }
         }

@@ -104,6 +104,7 @@ final class CommandChannel: ChannelWork {
             isAnswered = true
             streams.finish()
             job.refuse(error)
+            afterwards?(false)
         } else {
             // A killed program and a lost host look the same from here: the reason asked for goes first.
             answer(.failure(stop?.error ?? error))

@@ -128,7 +128,13 @@ final class ConnectionLoop {
             opensNext = .now + .milliseconds(20)
             return
         }
-        guard others > 0, command.id != Self.ownID else {
+        // Those that end commands wait for each other; what they end gives its session back.
+        let isOwn = command.id == Self.ownID
+        if isOwn, works.contains(where: { $0 !== command && $0.id == Self.ownID && $0.holdsSession }) {
+            opensNext = .now + .milliseconds(50)
+            return
+        }
+        guard others > 0, !isOwn else {
             return command.fail(
                 TransportError(
                     .refused,

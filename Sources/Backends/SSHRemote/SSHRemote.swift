@@ -95,8 +95,10 @@ public final class SSHRemote: Transport {
                 progress: progress
             )
             guard result.status.isSuccess else { throw failure(of: file, result) }
-            let mode = result.errorText.split(whereSeparator: \.isNewline).first.flatMap { CModeT($0, radix: 8) }
-            try await target.complete(FilePermissions(rawValue: mode ?? 0o644))
+            // The last line: a log-in shell may have said something before. What the host says must not make a file here run as
+            // its owner.
+            let mode = result.errorText.split(whereSeparator: \.isNewline).last.flatMap { CModeT($0, radix: 8) }
+            try await target.complete(FilePermissions(rawValue: (mode ?? 0o600) & 0o777))
         } catch {
             target.abandon()
             throw error
