@@ -31,15 +31,20 @@ struct MachineNote: Hashable {
     ///
     /// - Throws: `Errno`, `EEXIST` if there is one.
     func write(in directory: FilePath) throws(Errno) {
+        let path = Self.path(in: directory)
+        // Made under another name: half a note would keep the directory for ever.
+        let temporary = FilePath("\(path.string).\(uuid)")
+        defer { unlink(temporary.string) }
         do {
             let file = try FileDescriptor.open(
-                Self.path(in: directory),
+                temporary,
                 .writeOnly,
                 options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: [.ownerReadWrite]
             )
             let text = [uuid, monitorSocket?.string ?? "", serialSocket?.string ?? "", ""].joined(separator: "\n")
             try file.closeAfter { _ = try file.writeAll(text.utf8) }
+            guard link(temporary.string, path.string) == 0 else { throw Errno(rawValue: errno) }
         } catch {
             throw error as? Errno ?? .ioError
         }

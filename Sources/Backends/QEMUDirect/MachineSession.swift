@@ -99,12 +99,14 @@ final class MachineSession: Sendable {
     /// Ends the process, by asking if there is time for that, and waits until nothing is left. Deaf to cancellation.
     func end(politely: Bool) async {
         state.withLock { $0.isKilled = true }
-        if politely, exit == nil {
-            _ = try? await connection.execute("quit", timeLimit: Self.politeness)
-            _ = await waitForExit(within: Self.politeness)
-        }
-        process.kill()
-        _ = await Task { await self.waitForExit() }.value
+        await Task {
+            if politely, self.exit == nil {
+                _ = try? await self.connection.execute("quit", timeLimit: Self.politeness)
+                _ = await self.waitForExit(within: Self.politeness)
+            }
+            self.process.kill()
+            _ = await self.waitForExit()
+        }.value
     }
 
     /// How long QEMU has to write out what it keeps and go, before it is killed.

@@ -16,27 +16,30 @@ struct NameLock: ~Copyable {
         // The first byte stays zero: that makes it abstract.
         withUnsafeMutableBytes(of: &address.sun_path) { $0[1...].copyBytes(from: text) }
         let size = MemoryLayout<sa_family_t>.size + 1 + text.count
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        // Not the property before all is well: from then on an error has it closed by `deinit`.
+        let made = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard made >= 0 else { throw Self.failure(name, Errno(rawValue: errno)) }
         let outcome = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(made, $0, socklen_t(size)) }
         }
-        guard descriptor >= 0, outcome == 0 else {
+        guard outcome == 0 else {
             let reason = Errno(rawValue: errno)
-            close(descriptor)
-            throw reason == .addressInUse
-                ? VirtualMachineError(
-                    .alreadyRunning,
-                    machine: name.description,
-                    detail: "there is a machine of that name",
-                    remedy: "end it first"
-                )
-                : VirtualMachineError(
-                    .cannotStart,
-                    machine: name.description,
-                    detail: "can't take its name: \(reason)"
-                )
+            close(made)
+            throw Self.failure(name, reason)
         }
+        descriptor = made
     }
 
     deinit { close(descriptor) }
+
+    private static func failure(_ name: VirtualMachineName, _ reason: Errno) -> VirtualMachineError {
+        reason == .addressInUse
+            ? VirtualMachineError(
+                .alreadyRunning,
+                machine: name.description,
+                detail: "there is a machine of that name",
+                remedy: "end it first"
+            )
+            : VirtualMachineError(.cannotStart, machine: name.description, detail: "can't take its name: \(reason)")
+    }
 }
